@@ -1,0 +1,56 @@
+# GPT Server. `make` alone lists what there is.
+SHELL := /bin/bash
+BIN := .venv/bin
+# Tests and services on a CPU crawl when OpenMP threads spin for work.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+CODE := edge services launcher tools models tests bench
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-install test-all lint format protos docs lock bench env env-dev clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: env ## install what the demo needs and start it on http://127.0.0.1:8000
+	@exec $(BIN)/gpt-server up
+
+test: env-dev ## unit tests, the hf engine, the demo stack end to end
+	$(BIN)/pytest --ignore=tests/install
+
+test-install: env-dev ## the wheel in environments of its own
+	$(BIN)/pytest tests/install
+
+test-all: test test-install ## everything; what CI runs after lint
+
+lint: env-dev ## formatting, types, who imports whom, protos
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+	$(BIN)/mypy $(CODE)
+
+format: env-dev ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: env-dev ## make the stubs again after a change of protos/
+	$(BIN)/python tools/build_stubs.py
+
+docs: env-dev ## write the generated reference pages of docs/ again
+	$(BIN)/python -m tools.write_docs
+
+lock: env-dev ## resolve requirements/*.lock again; UPGRADE=1 takes the newest versions
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock.sh $(if $(UPGRADE),--upgrade)
+
+bench: env-dev ## measurements, side by side in one run
+	$(BIN)/python -m bench.hf_batching
+
+env: ## .venv with what the demo needs
+	@tools/venv.sh demo
+
+env-dev: ## .venv with what tests need too
+	@tools/venv.sh dev
+
+clean: ## remove .venv and everything that was built
+	rm -rf .venv .venvs protos/gen dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
