@@ -1,0 +1,55 @@
+"""Every environment that a lock describes can import the stubs, and no lock names a host."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+# Locks of environments in which no process of ours runs.
+WITHOUT_STUBS = {"uv.lock"}
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:3])
+
+
+def pins(lock: Path) -> dict[str, list[str]]:
+    """Package -> versions; a lock for several Pythons may hold more than one."""
+    found: dict[str, list[str]] = {}
+    for name, pin in re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE):
+        found.setdefault(name, []).append(pin)
+    return found
+
+
+def stubs_need() -> dict[str, tuple[int, ...]]:
+    """The least versions that the generated code checks for when it is imported."""
+    generated = ROOT / "protos" / "gen" / "gpt_server" / "llm" / "v1"
+    messages = (generated / "llm_service_pb2.py").read_text()
+    services = (generated / "llm_service_pb2_grpc.py").read_text()
+    protobuf = re.search(r"Protobuf Python Version: ([\d.]+)", messages)
+    grpcio = re.search(r"GRPC_GENERATED_VERSION = '([\d.]+)'", services)
+    assert protobuf
+    assert grpcio
+    return {"protobuf": version(protobuf[1]), "grpcio": version(grpcio[1])}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_lock_satisfies_the_stubs(lock: Path) -> None:
+    if lock.name in WITHOUT_STUBS:
+        assert "grpcio" not in pins(lock)
+        return
+    for package, least in stubs_need().items():
+        assert pins(lock)[package]
+        for pin in pins(lock)[package]:
+            assert version(pin) >= least, f"{package} {pin}"
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_lock_is_hashed_and_names_no_host(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    for entry in re.split(r"\n(?=[a-z0-9])", text):
+        if "==" in entry.split("\n")[0]:
+            assert "--hash=sha256:" in entry, entry.split("\n")[0]
