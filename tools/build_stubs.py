@@ -29,18 +29,19 @@ def build(protos: Path = ROOT / "protos", out: Path = ROOT / "protos" / "gen") -
     """Generates messages, services and their types of all `.proto` files below `protos`."""
     from grpc_tools import protoc
 
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    fresh = out.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     sources = sorted(str(file) for file in (protos / "gpt_server").rglob("*.proto"))
     bundled = files("grpc_tools") / "_proto"
     scripts = Path(sys.executable).parent
-    plugins = [
-        f"--plugin=protoc-gen-{name}={_plugin(scripts, name)}" for name in ("mypy", "mypy_grpc")
-    ]
-    outputs = [f"--{name}_out={out}" for name in ("python", "grpc_python")]
-    outputs += [f"--{name}_out=quiet:{out}" for name in ("mypy", "mypy_grpc")]
+    plugins = [f"--plugin=protoc-gen-{name}={_plugin(scripts, name)}" for name in ("mypy", "mypy_grpc")]
+    outputs = [f"--{name}_out={fresh}" for name in ("python", "grpc_python")]
+    outputs += [f"--{name}_out=quiet:{fresh}" for name in ("mypy", "mypy_grpc")]
     if protoc.main(["protoc", f"-I{protos}", f"-I{bundled}", *plugins, *outputs, *sources]):
         raise RuntimeError("protoc failed")
+    shutil.rmtree(out, ignore_errors=True)
+    fresh.rename(out)
 
 
 def _plugin(scripts: Path, name: str) -> str:
