@@ -1,0 +1,1 @@
+"""`gpt-server`: starts and watches the processes of a stack on one machine. Imports neither edge nor services."""

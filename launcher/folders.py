@@ -1,0 +1,28 @@
+"""Where things lie on a machine: the XDG folders. The only file of the launcher that asks the environment for them."""
+
+import os
+from pathlib import Path
+
+LAUNCHER = Path(__file__).resolve().parent
+
+
+def state() -> Path:
+    """Returns the folder of what running stacks write."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "gpt-server"
+
+
+def environments() -> Path:
+    """Returns the folder of the engines' environments."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "gpt-server" / "engines"
+
+
+def locks() -> Path:
+    """Returns the folder of the lock files: in the wheel beside this file, in a checkout in `requirements/`."""
+    packaged = LAUNCHER / "locks"
+    return packaged if packaged.is_dir() else LAUNCHER.parent / "requirements"
+
+
+def hub(home: str | None = None) -> Path:
+    """Returns the folder of models that were downloaded from a hub."""
+    base = home or os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+    return Path(base) / "hub"

@@ -1,0 +1,233 @@
+"""A running stack: its children, what they say of themselves, and its whole life from `up` to the last exit."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from gpt_server.launcher import admin, banner
+from gpt_server.launcher.checks import check
+from gpt_server.launcher.child import BAD_SETTINGS, Child
+from gpt_server.launcher.config import StackConfig
+from gpt_server.launcher.console import Console
+from gpt_server.launcher.plan import Plan, Process, plan
+from gpt_server.launcher.run_folder import RunFolder
+from gpt_server.launcher.yaml_file import BadConfig, YamlFile
+
+POLL_S = 0.25
+KILL_GRACE_S = 5.0
+"""How much longer than the drain a child may take before it is killed."""
+
+Load = Callable[[], tuple[StackConfig, YamlFile]]
+
+
+class Stack:
+    """All processes of one configuration.
+
+    Args:
+        load: reads the configuration; called once more at each SIGHUP.
+        edge_python: interpreter of the edges.
+        console: where everything is told.
+    """
+
+    def __init__(self, load: Load, edge_python: str, console: Console) -> None:
+        self._load = load
+        self._edge_python = edge_python
+        self._console = console
+        self._children: dict[str, Child] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._ready: set[str] = set()
+        self._started_s = psutil.Process().create_time()
+
+    async def run(self) -> int:
+        """Lives until a signal ends it, and returns the exit code. Raises `BadConfig` before anything runs."""
+        self._config, file = self._load()
+        self._plan = plan(self._config, file, self._edge_python)
+        self._socket = listen(self._config.edge.host, self._config.edge.port)
+        with self._socket:
+            self.port: int = self._socket.getsockname()[1]
+            await check(self._plan, file)
+            self._folder = RunFolder.make(self.port)
+            self._on_signals()
+            self._write()
+            for process in (*self._plan.edges, *self._plan.services):
+                self._start(process)
+            try:
+                await self._watch()
+            finally:
+                await self._drain()
+                self._folder.clear()
+        return BAD_SETTINGS if any(child.exit_code == BAD_SETTINGS for child in self._children.values()) else 0
+
+    def _on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    def _on_stop(self) -> None:
+        if self._stop.is_set():
+            self._console.say("stopping at once")
+            for child in self._children.values():
+                child.kill()
+        self._stop.set()
+
+    def _start(self, process: Process) -> None:
+        is_edge = process in self._plan.edges
+        child = Child(process, self._folder, self._console, self._write, [self._socket.fileno()] if is_edge else [])
+        settings = dict(process.settings) | {"announce_file": str(self._folder.announce_file(process.name))}
+        if is_edge:
+            discovery = {"kind": "static", "file": str(self._folder.discovery_file)}
+            settings |= {"fd": self._socket.fileno(), "discovery": discovery}
+        self._children[process.name] = child
+        self._tasks[process.name] = asyncio.create_task(child.run(settings))
+
+    async def _watch(self) -> None:
+        """Tells how the start goes on, and reloads when asked to, until the stack is to stop."""
+        began, told = time.monotonic(), False
+        while not self._stop.is_set():
+            if self._reload.is_set():
+                self._reload.clear()
+                await self._apply()
+            await self._ask_services(began)
+            if not told and all(self._serves(child) for child in self._children.values()):
+                told = True
+                self._console.plain(banner.text(self._config, self.port, time.monotonic() - began))
+            if any(child.exit_code == BAD_SETTINGS for child in self._children.values()):
+                self._stop.set()
+            await self._pause()
+
+    async def _pause(self) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
+        await asyncio.wait(waits, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _ask_services(self, began: float) -> None:
+        """Notices which children have become ready, or are no longer."""
+        for name, child in list(self._children.items()):
+            answer = await admin.readiness(child.ports["admin"]) if "admin" in child.ports else None
+            if answer is None or not answer.ready:
+                self._ready.discard(name)
+            elif name not in self._ready:
+                self._ready.add(name)
+                if child.process.models:
+                    self._console.say(f"{name} is ready after {time.monotonic() - began:.0f} s")
+
+    def _serves(self, child: Child) -> bool:
+        return child.process.name in self._ready
+
+    async def _apply(self) -> None:
+        """Starts and stops what a changed file asks for; children that are the same go on untouched."""
+        try:
+            config, file = self._load()
+            wanted = plan(config, file, self._edge_python)
+            changed = [new for new in wanted.services if not self._runs(new)]
+            await check(Plan((), tuple(changed), ()), file)
+        except BadConfig as error:
+            self._console.say("the changed configuration is not used:")
+            for problem in error.problems:
+                self._console.plain(f"  {problem}")
+            return
+        if config.edge != self._config.edge:
+            self._console.say("changes of `edge` take effect at the next start")
+        ended = [old.process.name for old in self._services() if old.process not in wanted.services]
+        self._config, self._plan = config, Plan(self._plan.edges, wanted.services, wanted.expected_models)
+        await self._end(ended)
+        for process in changed:
+            self._start(process)
+        self._write()
+        self._console.say(f"configuration read again: {len(ended)} ended, {len(changed)} started")
+
+    def _runs(self, process: Process) -> bool:
+        child = self._children.get(process.name)
+        return child is not None and child.process == process
+
+    def _services(self) -> list[Child]:
+        return [child for child in self._children.values() if child.process.models]
+
+    async def _end(self, names: Iterable[str]) -> None:
+        """Drains children and forgets them."""
+        names = list(names)
+        for name in names:
+            self._children[name].stop()
+        if names:
+            _, late = await asyncio.wait(
+                [self._tasks[name] for name in names], timeout=self._config.drain_timeout_s + KILL_GRACE_S
+            )
+            if late:
+                for name in names:
+                    self._children[name].kill()
+                await asyncio.wait(late)
+        for name in names:
+            del self._tasks[name]
+            self._children.pop(name)
+            self._ready.discard(name)
+
+    async def _drain(self) -> None:
+        """Ends the edges, which finish what they have, then the services."""
+        codes = {name: child.exit_code for name, child in self._children.items()}
+        self._console.say("draining; press Ctrl-C again to stop at once")
+        children = dict(self._children)
+        await self._end([edge.name for edge in self._plan.edges])
+        await self._end([child.process.name for child in self._services()])
+        self._children = {name: child for name, child in children.items() if codes[name] == BAD_SETTINGS}
+        self._console.say("stopped")
+
+    def _write(self) -> None:
+        """Writes down who is where: for the edges, and for `doctor` and `models`."""
+        services = self._services()
+        addresses = [child.ports["grpc"] for child in services if "grpc" in child.ports]
+        replicas = {"addresses": addresses, "expected_models": list(self._plan.expected_models)}
+        self._folder.write_json(self._folder.discovery_file, replicas)
+        self._folder.write_stack(self._description())
+
+    def _description(self) -> dict[str, Any]:
+        children = [
+            {"name": name, "pid": child.pid, "models": list(child.process.models), **child.ports}
+            for name, child in self._children.items()
+        ]
+        url = banner.url(self._config, self.port)
+        return {"pid": os.getpid(), "started_s": self._started_s, "url": url, "children": children}
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Opens the port that the edges share. Raises `BadConfig`: it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        who = f" by {owner}" if (owner := _owner(port)) else ""
+        why = f"is taken{who}" if error.errno == 98 else f"cannot be used: {error.strerror}"
+        raise BadConfig([f"port {port} on {host} {why}; choose another: gpt-server up --port {port + 1}"]) from None
+    return listener
+
+
+def _owner(port: int) -> str:
+    """Returns who listens on a port, as far as we may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            at = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and at and at.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:
+        pass
+    return ""
+
+
+def config_path(given: Path | None) -> Path:
+    """Returns the file that `up` reads: the one named, else `gpt-server.yaml` here, else the demo's."""
+    here = Path("gpt-server.yaml")
+    return given or (here if here.exists() else Path(__file__).with_name("demo.yaml"))

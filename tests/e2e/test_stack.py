@@ -1,0 +1,167 @@
+"""`gpt-server up` with real processes and the fake engine: start, drain, crash, reload."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+import yaml
+
+from tests.support.stack import RunningStack, alive, gone, stack
+
+FAKE = {"engine": "fake", "model": "none"}
+
+
+def write(path: Path, models: dict[str, object], **edge: object) -> Path:
+    path.write_text(yaml.safe_dump({"edge": {"port": 0, **edge}, "models": models, "drain_timeout_s": 20}))
+    return path
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+        yield session
+
+
+async def ask(session: aiohttp.ClientSession, url: str, model: str, **fields: object) -> tuple[int, dict[str, object]]:
+    body = {"model": model, "messages": [{"role": "user", "content": "hello there"}], **fields}
+    async with session.post(f"{url}/v1/chat/completions", json=body) as response:
+        return response.status, await response.json()
+
+
+async def answers(session: aiohttp.ClientSession, url: str, model: str, wanted: int = 200) -> None:
+    """Waits until `model` is answered with a status."""
+    async with asyncio.timeout(60):
+        while (await ask(session, url, model))[0] != wanted:
+            await asyncio.sleep(0.05)
+
+
+async def end(running: RunningStack) -> None:
+    pids = [child["pid"] for child in running.children().values()]
+    running.signal(signal.SIGINT)
+    assert await running.ended() == 0
+    assert not any(alive(pid) for pid in pids)
+
+
+async def test_answers_and_drains_a_running_stream(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE}, processes=2)
+    async with stack(tmp_path, "-c", str(config)) as running:
+        status, body = await ask(session, running.url, "one")
+        assert status == 200
+        assert "hello there" in json.dumps(body)
+        assert {"edge-0", "edge-1", "one-0"} == set(running.children())
+        script = {"fake": {"tokens": 60, "token_s": 0.05}}
+        body = {"model": "one", "messages": [{"role": "user", "content": "x"}], "stream": True}
+        async with session.post(
+            f"{running.url}/v1/chat/completions", json={**body, "chat_template_kwargs": script}
+        ) as response:
+            await response.content.readline()
+            pids = [child["pid"] for child in running.children().values()]
+            running.signal(signal.SIGINT)
+            rest = (await response.content.read()).decode()
+        assert rest.endswith("data: [DONE]\n\n")
+        assert await running.ended() == 0
+        assert not any(alive(pid) for pid in pids)
+        assert not list((tmp_path / "gpt-server").glob("run-*/*"))
+
+
+async def test_crashed_service_comes_back(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE})
+    async with stack(tmp_path, "-c", str(config)) as running:
+        edge, service = running.children()["edge-0"]["pid"], running.children()["one-0"]["pid"]
+        os.kill(service, signal.SIGKILL)
+        said = await running.said("one-0 has ended (SIGKILL)")
+        await running.said("one-0 is ready", after=said)
+        await answers(session, running.url, "one")
+        assert running.children()["one-0"]["pid"] != service
+        assert running.children()["edge-0"]["pid"] == edge
+        await end(running)
+
+
+async def test_nothing_outlives_a_killed_launcher(tmp_path: Path) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE})
+    async with stack(tmp_path, "-c", str(config)) as running:
+        pids = [child["pid"] for child in running.children().values()]
+        assert all(alive(pid) for pid in pids)
+        running.signal(signal.SIGKILL)
+        for pid in pids:
+            await gone(pid)
+
+
+async def test_second_signal_stops_at_once(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE})
+    async with stack(tmp_path, "-c", str(config)) as running:
+        body = {"model": "one", "messages": [{"role": "user", "content": "x"}], "stream": True}
+        script = {"fake": {"tokens": 100_000, "token_s": 0.05}}
+        async with session.post(
+            f"{running.url}/v1/chat/completions", json={**body, "chat_template_kwargs": script}
+        ) as response:
+            await response.content.readline()
+            running.signal(signal.SIGINT)
+            await running.said("draining")
+            running.signal(signal.SIGINT)
+            assert await running.ended() == 0
+            with pytest.raises(aiohttp.ClientError):
+                await response.content.read()
+
+
+async def test_reload_touches_only_what_changed(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE, "two": FAKE})
+    async with stack(tmp_path, "-c", str(config)) as running:
+        one = running.children()["one-0"]["pid"]
+        write(config, {"one": FAKE, "three": FAKE})
+        running.signal(signal.SIGHUP)
+        await running.said("1 ended, 1 started")
+        await answers(session, running.url, "three")
+        await answers(session, running.url, "two", wanted=404)
+        assert running.children()["one-0"]["pid"] == one
+
+        config.write_text("models: {one: {engine: fake, model: x, nonsense: 1}}")
+        running.signal(signal.SIGHUP)
+        await running.said("the changed configuration is not used")
+        assert (await ask(session, running.url, "three"))[0] == 200
+        assert psutil.Process(one).is_running()
+        await end(running)
+
+
+async def test_model_that_loads_answers_503_not_404(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    slow = {**FAKE, "engine_args": {"load_s": 3600}}
+    config = write(tmp_path / "a.yaml", {"fast": FAKE, "slow": slow})
+    async with stack(tmp_path, "-c", str(config), ready=False) as running:
+        await running.said("fast-0 is ready")
+        async with asyncio.timeout(60):
+            while "http" not in running.children()["edge-0"]:
+                await asyncio.sleep(0.05)
+        url = f"http://{running.children()['edge-0']['http']}"
+        await answers(session, url, "fast")
+        status, body = await ask(session, url, "slow")
+        assert status == 503
+        assert body["error"]["code"] == "model_loading"  # type: ignore[index]
+        assert (await ask(session, url, "other"))[0] == 404
+        await end(running)
+
+
+async def test_models_share_a_process(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    shared = {**FAKE, "local": {"process": "small"}}
+    config = write(tmp_path / "a.yaml", {"one": shared, "two": {**shared, "names": ["zwei", "deux"]}})
+    async with stack(tmp_path, "-c", str(config)) as running:
+        assert set(running.children()) == {"edge-0", "small-0"}
+        for name in ("one", "zwei", "deux"):
+            assert (await ask(session, running.url, name))[0] == 200
+        await end(running)
+
+
+async def test_port_is_taken(tmp_path: Path) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE})
+    async with stack(tmp_path, "-c", str(config)) as running:
+        port = running.url.rpartition(":")[2]
+        async with stack(tmp_path / "other", "-c", str(config), "--port", port, ready=False) as second:
+            assert await second.ended() == 2
+            (line,) = second.lines
+            assert line.startswith(f"gpt-server: port {port} on 127.0.0.1 is taken by python")
+        await end(running)

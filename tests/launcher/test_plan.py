@@ -1,0 +1,87 @@
+"""What a configuration becomes: processes, their settings and environments."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt_server.launcher import engines
+from gpt_server.launcher.config import check
+from gpt_server.launcher.plan import Plan, plan
+from gpt_server.launcher.yaml_file import BadConfig, YamlFile
+from gpt_server.services.llm.engines import ENGINES as SERVICE_ENGINES
+
+
+def planned(models: dict[str, Any], **rest: Any) -> Plan:
+    file = YamlFile(None, {"models": models, **rest}, {})
+    return plan(check(file), file, sys.executable)
+
+
+def fake(**fields: Any) -> dict[str, Any]:
+    return {"engine": "fake", "model": "none", **fields}
+
+
+def test_one_process_for_each_replica() -> None:
+    made = planned({"a": fake(replicas=2), "b": fake(replicas=0), "c": fake(names=["see"])})
+    assert [process.name for process in made.services] == ["a-0", "a-1", "c-0"]
+    assert made.expected_models == ("a", "see")
+    assert {process.settings["replica"] for process in made.services} == {"a-0", "a-1", "c-0"}
+
+
+def test_gpus_are_given_out_in_order_or_as_told() -> None:
+    made = planned({"a": fake(gpus=2, replicas=2), "b": fake(), "c": fake(gpus=1, local={"devices": [[7]]})})
+    assert [process.env["CUDA_VISIBLE_DEVICES"] for process in made.services] == ["0,1", "2,3", "", "7"]
+
+
+def test_cpu_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    (process,) = planned({"a": fake()}).services
+    assert (process.env["OMP_NUM_THREADS"], process.env["OMP_WAIT_POLICY"]) == ("6", "PASSIVE")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    (process,) = planned({"a": fake()}).services
+    assert "OMP_NUM_THREADS" not in process.env
+
+
+def test_hub_and_environment_reach_the_process() -> None:
+    (process,) = planned({"a": fake(local={"env": {"X": "1"}})}, hub={"home": "/models", "offline": True}).services
+    assert (process.env["HF_HOME"], process.env["HF_HUB_OFFLINE"], process.env["X"]) == ("/models", "1", "1")
+
+
+def test_equal_configurations_are_equal_plans() -> None:
+    assert planned({"a": fake()}) == planned({"a": fake()})
+    assert planned({"a": fake()}) != planned({"a": fake(engine_args={"token_s": 1})})
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("hff", "models.a.engine: unknown engine 'hff'; did you mean hf? engines of llm: fake, hf"),
+        ("x", "models.a.engine: unknown engine 'x'; engines of llm: fake, hf"),
+    ],
+)
+def test_unknown_engine(engine: str, said: str) -> None:
+    with pytest.raises(BadConfig) as raised:
+        planned({"a": {"engine": engine, "model": "x"}})
+    assert raised.value.problems == [said]
+
+
+def test_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(BadConfig) as raised:
+        planned({"a": {"engine": "hf", "model": "x"}})
+    assert raised.value.problems == [
+        "models.a.engine: the hf engine is not installed; install it with: gpt-server engines install hf"
+    ]
+    own = tmp_path / "gpt-server" / "engines" / "llm-hf" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert planned({"a": {"engine": "hf", "model": "x"}}).services[0].python == str(own)
+
+
+def test_launcher_and_service_know_the_same_engines() -> None:
+    assert {name for name, engine in engines.ENGINES.items() if engine.service == "llm"} == set(SERVICE_ENGINES)
