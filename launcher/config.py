@@ -72,7 +72,7 @@ class LimitsConfig(Section):
 
 
 class LocalConfig(Section):
-    """What matters on one machine only."""
+    """What `gpt-server up` alone looks at."""
 
     devices: list[list[int]] | None = Field(
         default=None, description="GPU numbers of each replica, such as `[[0], [1]]`. Unset: taken in order."

@@ -61,10 +61,7 @@ def read(path: Path) -> YamlFile:
         raise BadConfig([f"{path}:1: must be a mapping of keys to values, such as `models:`"])
     lines: dict[Key, int] = {}
     if twice := _note_lines(root, (), lines):
-        file = YamlFile(path, {}, lines)
-        raise BadConfig(
-            [file.problem(key, f"stands here a second time, first on line {first}") for key, first in twice]
-        )
+        raise BadConfig([f"{path}:{line}: {'.'.join(map(str, key))}: stands here again" for key, line in twice])
     try:
         content = yaml.constructor.SafeConstructor().construct_document(root)
     except yaml.MarkedYAMLError as error:
