@@ -1,0 +1,49 @@
+"""The examples of README.md and of the banner, run as they stand against the demo stack."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gpt_server.launcher.config import check
+from gpt_server.launcher.yaml_file import YamlFile
+from tests.support.demo import output_of, service_address
+from tests.support.stack import RunningStack
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+EXAMPLES: list[tuple[str, str]] = re.findall(r"<!-- run by tests/docs -->\n```(\w+)\n(.*?)```", README, re.DOTALL)
+PRINTED = ["Hello", "27 + 15", "get_weather", "name='Alice' age=30", "Hello"]
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def run(demo: RunningStack, language: str, code: str) -> str:
+    code = code.replace("http://127.0.0.1:8000", demo.url)
+    program = ["bash", "-c"] if language == "sh" else [sys.executable, "-c"]
+    return await output_of(*program, code, service_address(demo))
+
+
+@pytest.mark.parametrize("number", range(len(PRINTED)))
+async def test_example_of_the_readme(demo: RunningStack, number: int) -> None:
+    assert len(EXAMPLES) == len(PRINTED)
+    assert PRINTED[number] in await run(demo, *EXAMPLES[number])
+
+
+async def test_examples_of_the_banner(demo: RunningStack) -> None:
+    curl = next(i for i, line in enumerate(demo.lines) if line.startswith("curl "))
+    answer = json.loads(
+        await output_of("bash", "-c", "\n".join(demo.lines[curl : curl + 2]).replace("curl", "curl -s"))
+    )
+    assert answer["choices"][0]["message"]["content"]
+    sdk = demo.lines.index("from openai import OpenAI")
+    assert (await output_of(sys.executable, "-c", "\n".join(demo.lines[sdk : sdk + 5]))).strip()
+
+
+async def test_configuration_of_the_readme() -> None:
+    (text,) = re.findall(r"<!-- checked by tests/docs -->\n```yaml\n(.*?)```", README, re.DOTALL)
+    config = check(YamlFile(None, yaml.safe_load(text), {}))
+    assert config.served_names("qwen3") == ["qwen3", "gpt-4o-mini"]
+    assert config.models["qwen3"].model == "Qwen/Qwen3-0.6B"
