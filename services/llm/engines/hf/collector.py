@@ -1,0 +1,57 @@
+"""Where the output of one request waits on the event loop until it is asked for."""
+
+import asyncio
+from collections.abc import Sequence
+
+from gpt_server.services.llm.engine import Delta, Finished, Output, ToolCallDelta
+
+
+class Collector:
+    """Merges what the model's thread sends into one output. Used on the event loop only."""
+
+    def __init__(self) -> None:
+        self._deltas: dict[int, Delta] = {}
+        self._finished: Finished | None = None
+        self._error: BaseException | None = None
+        self._news = asyncio.Event()
+
+    def put(self, deltas: Sequence[Delta], finished: Finished | None) -> None:
+        """Adds the output of one step."""
+        for delta in deltas:
+            waiting = self._deltas.setdefault(delta.choice, delta)
+            if waiting is not delta:
+                _merge(waiting, delta)
+        self._finished = finished
+        self._news.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the request with an error."""
+        self._error = error
+        self._news.set()
+
+    async def get(self) -> Output:
+        """Returns all that is new, as soon as there is anything. Raises what `fail` was given, after the output."""
+        await self._news.wait()
+        self._news.clear()
+        if self._error is not None and not self._deltas:
+            raise self._error
+        output = Output(list(self._deltas.values()), self._finished)
+        self._deltas = {}
+        if self._error is not None:
+            self._news.set()
+        return output
+
+
+def _merge(waiting: Delta, new: Delta) -> None:
+    waiting.content += new.content
+    waiting.reasoning += new.reasoning
+    waiting.logprobs = [*waiting.logprobs, *new.logprobs]
+    waiting.token_ids = [*waiting.token_ids, *new.token_ids]
+    calls = list(waiting.tool_calls)
+    for call in new.tool_calls:
+        if calls and calls[-1].index == call.index:
+            first = calls[-1]
+            calls[-1] = ToolCallDelta(first.index, first.id, first.name, first.arguments + call.arguments)
+        else:
+            calls.append(call)
+    waiting.tool_calls = calls

@@ -1,0 +1,155 @@
+"""A request, checked and with every default filled in: what the scheduler needs to run it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import xgrammar
+
+from gpt_server.services.common.errors import ContextLengthExceeded, InvalidField, UnsupportedFeature
+from gpt_server.services.llm.engine import Chat, GenerateRequest, Prepared, Reasoning, Sampling, TokenizeRequest
+from gpt_server.services.llm.engines.hf import grammar
+from gpt_server.services.llm.engines.hf.model import LoadedModel
+from gpt_server.services.llm.engines.hf.render import render
+from gpt_server.services.llm.engines.hf.sampling import SamplingPlan
+from gpt_server.services.llm.parsing import REASONING_PARSERS, ReasoningParser
+
+Number = TypeVar("Number", int, float)
+
+_GRAMMAR_CACHE_BYTES = 1 << 28
+
+
+@dataclass(slots=True)
+class Plan(Prepared):
+    """A request that was found valid."""
+
+    choices: int
+    sampling: SamplingPlan
+    #: Names in the tables of `parsing`; None: the text is content as it is.
+    reasoning_parser: str | None = None
+    tool_parser: str | None = None
+    #: Whether the prompt ends inside the reasoning, and whether it ends right behind it.
+    opened: bool = False
+    closed: bool = False
+    #: Tokens of reasoning after which `end_thinking` is forced.
+    thinking_budget: int | None = None
+    end_thinking: Sequence[int] = ()
+    grammar: xgrammar.CompiledGrammar | None = None
+
+    @property
+    def may_need_grammar(self) -> bool:
+        return self.request.structured_output is not None or self.tool_parser is not None
+
+
+class Planner:
+    """Turns requests into plans. Not for two threads at once, `compile` excepted: a tokenizer is not either."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._compiler = xgrammar.GrammarCompiler(
+            model.tokenizer_info, max_threads=1, cache_limit_bytes=_GRAMMAR_CACHE_BYTES
+        )
+
+    def plan(self, request: GenerateRequest) -> Plan:
+        """Checks a request, renders and tokenises its prompt. The grammar is still to be compiled."""
+        self._check_sampling(request.sampling)
+        text = request.text if request.chat is None else self._render(request.chat, request.reasoning)
+        if text is None:
+            prompt = self._check_ids("token_ids.ids", request.token_ids or ())
+        else:
+            prompt = self._encode(text, special=request.chat is None)
+        if not prompt:
+            raise InvalidField("text" if request.text is not None else "chat.messages", "the prompt has no tokens")
+        plan = Plan(request, prompt, request.sampling.n or 1, self._sampling(request.sampling, len(prompt)))
+        if request.chat is not None:
+            self._plan_parsing(plan, request.chat, text or "")
+        return plan
+
+    def compile(self, plan: Plan) -> None:
+        """Compiles the grammar that a request needs, if it does. Milliseconds, for a large schema seconds."""
+        rules = grammar.of_request(plan.request, plan.tool_parser)
+        if rules is None:
+            return
+        if plan.reasoning_parser and not plan.closed:
+            rules = grammar.after_thinking(rules, plan.opened)
+        plan.grammar = self._compiler.compile_grammar(rules)
+
+    def tokenize(self, request: TokenizeRequest) -> Sequence[int]:
+        """Returns the ids of a prompt."""
+        text = (request.text or "") if request.chat is None else self._render(request.chat, None)
+        special = request.chat is None if request.add_special_tokens is None else request.add_special_tokens
+        return self._encode(text, special)
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Returns the text of ids, special tokens included."""
+        ids = list(self._check_ids("token_ids", token_ids))
+        return str(self._model.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _check_ids(self, field: str, token_ids: Sequence[int]) -> Sequence[int]:
+        size = self._model.details.vocab_size
+        if bad := [token for token in token_ids if not 0 <= token < size]:
+            raise InvalidField(field, f"token id {bad[0]} is outside the vocabulary (0 to {size - 1})")
+        return token_ids
+
+    def _check_sampling(self, sampling: Sampling) -> None:
+        self._check_ids("sampling.stop_token_ids", sampling.stop_token_ids)
+        self._check_ids("sampling.logit_bias", list(sampling.logit_bias))
+
+    def _encode(self, text: str, special: bool) -> list[int]:
+        return list(self._model.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+    def _render(self, chat: Chat, reasoning: Reasoning | None) -> str:
+        model = self._model
+        return render(model.tokenizer, model.details.chat_template, chat, reasoning, model.reasoning_parser is not None)
+
+    def _plan_parsing(self, plan: Plan, chat: Chat, prompt: str) -> None:
+        mode = chat.tool_choice.mode if chat.tool_choice else "auto"
+        if chat.tools and mode != "none":
+            plan.tool_parser = self._model.tool_parser
+            if plan.tool_parser is None:
+                raise UnsupportedFeature("chat.tools", "this model calls no tools, as far as its chat template says")
+        name = plan.reasoning_parser = self._model.reasoning_parser
+        if name is None:
+            return
+        parser = REASONING_PARSERS[name]
+        plan.closed = prompt.rstrip().endswith(parser.end)
+        plan.opened = not plan.closed and (parser.implicit or _opens(prompt, chat, parser))
+        if plan.request.reasoning is not None:
+            plan.thinking_budget = plan.request.reasoning.max_tokens
+            plan.end_thinking = self._encode(parser.end, special=False)
+
+    def _sampling(self, given: Sampling, prompt_tokens: int) -> SamplingPlan:
+        details = self._model.details
+        room = details.max_context_tokens - prompt_tokens
+        if room < (given.max_tokens or 1):
+            raise ContextLengthExceeded(details.max_context_tokens, prompt_tokens, given.max_tokens or 0)
+        default = details.default_sampling
+        eos = () if given.ignore_eos else details.eos_token_ids
+        return SamplingPlan(
+            temperature=_first(given.temperature, default.temperature, 1.0),
+            top_p=_first(given.top_p, default.top_p, 1.0),
+            top_k=_first(given.top_k, default.top_k, 0),
+            min_p=_first(given.min_p, default.min_p, 0.0),
+            min_tokens=given.min_tokens or 0,
+            max_tokens=given.max_tokens or room,
+            seed=given.seed,
+            presence_penalty=given.presence_penalty or 0.0,
+            frequency_penalty=given.frequency_penalty or 0.0,
+            repetition_penalty=_first(given.repetition_penalty, default.repetition_penalty, 1.0),
+            logit_bias=dict(given.logit_bias),
+            logprobs=(given.top_logprobs or 0) if given.logprobs else None,
+            end_ids=(*eos, *given.stop_token_ids),
+        )
+
+
+def _opens(prompt: str, chat: Chat, parser: type[ReasoningParser]) -> bool:
+    if prompt.rstrip().endswith(parser.begin):
+        return True
+    if not chat.continue_final_message or not chat.messages:
+        return False
+    last = "".join(part.text or "" for part in chat.messages[-1].content)
+    return last.rfind(parser.begin) > last.rfind(parser.end)
+
+
+def _first(given: Number | None, default: Number | None, fallback: Number) -> Number:
+    return next(value for value in (given, default, fallback) if value is not None)

@@ -1,0 +1,118 @@
+"""A conversation as the text of a prompt: the chat template, told what the request says of tools and thinking."""
+
+import inspect
+import json
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from gpt_server.services.common.errors import InvalidField, UnsupportedFeature, WrongModelKind
+from gpt_server.services.llm.engine import Chat, Message, Reasoning, Tool
+
+#: Arguments of `apply_chat_template` itself, which are no variables of a template.
+_RESERVED = frozenset(inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {
+    "documents",
+    "add_generation_prompt",
+    "continue_final_message",
+}
+
+
+def render(
+    tokenizer: PreTrainedTokenizerBase, template: str, chat: Chat, reasoning: Reasoning | None, thinks: bool
+) -> str:
+    """Returns the text of the prompt. `thinks`: the model's reasoning can be told from its answer.
+
+    Raises:
+        WrongModelKind: there is no template.
+        InvalidField: the template refuses the conversation, or an argument is not one of a template.
+        UnsupportedFeature: a part is no text, or the template cannot turn thinking on or off.
+    """
+    if not template:
+        raise WrongModelKind("This model has no chat template: it continues text (/v1/completions), but does not chat.")
+    messages = [_message(message, index, template) for index, message in enumerate(chat.messages)]
+    continues = bool(chat.continue_final_message)
+    opens = not continues if chat.add_generation_prompt is None else chat.add_generation_prompt
+    tools: list[Any] | None = _tools(chat)
+    variables: dict[str, Any] = {"add_generation_prompt": opens, "continue_final_message": continues}
+    variables |= _thinking(template, reasoning, thinks) | _template_args(chat.template_args_json)
+    try:
+        return str(tokenizer.apply_chat_template(messages, tools, chat_template=template, tokenize=False, **variables))
+    except (TemplateError, TypeError, ValueError) as error:
+        raise InvalidField("chat.messages", f"the model's chat template refuses them: {error}") from error
+
+
+def _message(message: Message, index: int, template: str) -> dict[str, Any]:
+    role = "system" if message.role == "developer" and "developer" not in template else message.role
+    rendered: dict[str, Any] = {"role": role, "content": _text(message, index)}
+    if message.name:
+        rendered["name"] = message.name
+    if message.tool_call_id:
+        rendered["tool_call_id"] = message.tool_call_id
+    if message.reasoning:
+        rendered["reasoning_content"] = rendered["reasoning"] = message.reasoning
+    if message.tool_calls:
+        rendered["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _parsed(call.arguments)}}
+            for call in message.tool_calls
+        ]
+    return rendered
+
+
+def _text(message: Message, index: int) -> str:
+    for at, part in enumerate(message.content):
+        for kind in ("image", "audio", "file"):
+            if getattr(part, kind) is not None:
+                raise UnsupportedFeature(f"chat.messages[{index}].content[{at}]", f"this model reads text, no {kind}")
+    return "".join(part.text or "" for part in message.content)
+
+
+def _parsed(arguments: str) -> Any:
+    # Templates write arguments with `tojson`, which would quote a string once more.
+    try:
+        parsed = json.loads(arguments)
+    except ValueError:
+        return arguments
+    return parsed if isinstance(parsed, dict) else arguments
+
+
+def _tools(chat: Chat) -> list[dict[str, Any]] | None:
+    if not chat.tools or (chat.tool_choice and chat.tool_choice.mode == "none"):
+        return None
+    return [{"type": "function", "function": _function(tool)} for tool in chat.tools]
+
+
+def _function(tool: Tool) -> dict[str, Any]:
+    parameters = json.loads(tool.parameters) if tool.parameters else {"type": "object", "properties": {}}
+    return {"name": tool.name, "description": tool.description, "parameters": parameters}
+
+
+def _thinking(template: str, reasoning: Reasoning | None, thinks: bool) -> dict[str, Any]:
+    if reasoning is None:
+        return {}
+    enabled = reasoning.enabled
+    if enabled is None and reasoning.effort is not None:
+        enabled = reasoning.effort != "none"
+    variables: dict[str, Any] = {}
+    if reasoning.effort is not None and "reasoning_effort" in template:
+        variables["reasoning_effort"] = reasoning.effort
+    if enabled is not None:
+        field = "reasoning.enabled" if reasoning.enabled is not None else "reasoning.effort"
+        variables |= _switch(template, enabled, thinks, field, bool(variables))
+    return variables
+
+
+def _switch(template: str, enabled: bool, thinks: bool, field: str, told: bool) -> dict[str, Any]:
+    for name in ("enable_thinking", "thinking"):
+        if name in template:
+            return {name: enabled}
+    if told or enabled == thinks:
+        return {}
+    raise UnsupportedFeature(field, "this model always reasons" if thinks else "this model does not reason")
+
+
+def _template_args(document: str) -> dict[str, Any]:
+    variables: dict[str, Any] = json.loads(document) if document else {}
+    if reserved := sorted(_RESERVED & variables.keys()):
+        raise InvalidField("chat.template_args_json", f"{', '.join(reserved)}: not a variable of a template")
+    return variables

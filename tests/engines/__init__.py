@@ -1,0 +1,1 @@
+"""Conformance: what every engine does, whatever library is behind it."""
