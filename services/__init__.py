@@ -1,0 +1,1 @@
+"""The services: one folder per modality, and `common`, which knows none of them."""

@@ -1,0 +1,1 @@
+"""What every service process has: settings, ports, admission, errors, metrics, its life and its end."""

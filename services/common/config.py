@@ -1,0 +1,135 @@
+"""Settings of a service process, of any modality: one YAML file, `GPT_SERVER_*` and flags.
+
+Order: flag > environment (`GPT_SERVER_GRPC__PORT`) > file > default. Unknown keys are refused. Descriptions carry
+units; the configuration reference is made from them.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+ServedName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S+$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """A part of the settings: read once, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TlsSettings(Section):
+    """Credentials of the gRPC port."""
+
+    cert_file: Path = Field(description="Certificate chain, PEM.")
+    key_file: Path = Field(description="Private key of the certificate, PEM.")
+    client_ca_file: Path | None = Field(
+        default=None,
+        description="Authorities, PEM; clients must show a certificate of theirs (mutual TLS). Unset: none.",
+    )
+
+
+class GrpcSettings(Section):
+    """The gRPC port."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Port = Field(default=0, description="Port to listen on; 0: any free one.")
+    max_message_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, le=2**31 - 1, description="Largest request message, in bytes."
+    )
+    default_timeout_s: float = Field(default=600.0, gt=0, description="Deadline of calls that bring none, in seconds.")
+    tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+
+
+class AdminSettings(Section):
+    """The HTTP port with `/livez`, `/readyz` and `/metrics`."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Port = Field(default=0, description="Port to listen on; 0: any free one.")
+
+
+class LogSettings(Section):
+    """The log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level written.")
+    format: Literal["text", "json"] = Field(default="text", description="A line for people, or one JSON object.")
+
+
+class LimitSettings(Section):
+    """How much a model takes on at a time."""
+
+    max_running: int = Field(default=32, ge=1, le=65536, description="Sequences computed at the same time.")
+    max_queued: int = Field(
+        default=256, ge=0, le=65536, description="Requests that may wait for a slot; one more is refused as overloaded."
+    )
+
+
+class ModelSettings(Section):
+    """One model and the engine that runs it."""
+
+    engine: str = Field(description="Engine, by its name in the service's table.")
+    model: str = Field(min_length=1, description="A folder, or an id on the hub.")
+    names: tuple[ServedName, ...] = Field(
+        default=(), description="Names the model is asked for by, the first is primary. Empty: its key."
+    )
+    adapters: dict[DnsLabel, str] = Field(
+        default_factory=dict, description="Adapters (LoRA): name to folder; served as `<primary name>:<name>`."
+    )
+    gpus: int = Field(default=0, ge=0, description="GPUs the engine may use; 0: it runs on the CPU.")
+    limits: LimitSettings = Field(default=LimitSettings(), description="What it takes on at a time.")
+    engine_args: dict[str, Any] = Field(default_factory=dict, description="Arguments of the engine's own library.")
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of one service process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GPT_SERVER_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+    replica: str = Field(min_length=1, description="Name of this process, unique in the installation.")
+    grpc: GrpcSettings = Field(default=GrpcSettings(), description="The gRPC port.")
+    admin: AdminSettings = Field(default=AdminSettings(), description="The admin HTTP port.")
+    announce_file: Path | None = Field(
+        default=None, description="Written when both ports are open: JSON with `grpc`, `admin` and `pid`. Unset: none."
+    )
+    drain_timeout_s: float = Field(
+        default=30.0, ge=0, description="How long running calls may go on after SIGTERM, in seconds."
+    )
+    log: LogSettings = Field(default=LogSettings(), description="The log.")
+    models: dict[DnsLabel, ModelSettings] = Field(min_length=1, description="The models, each by a DNS label.")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "ServiceSettings":
+        counts = Counter(name for key, model in self.models.items() for name in served_names(key, model))
+        if twice := sorted(name for name, count in counts.items() if count > 1):
+            raise ValueError(f"served under more than one model: {', '.join(twice)}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Puts the environment above the file, whose content arrives as arguments. Flags come first by themselves."""
+        return env_settings, init_settings
+
+
+def served_names(key: str, model: ModelSettings) -> dict[str, str | None]:
+    """Returns every name a model answers to, the primary one first, and the adapter behind it if any."""
+    names = model.names or (key,)
+    adapters = {f"{names[0]}:{adapter}": adapter for adapter in model.adapters}
+    return dict.fromkeys(names) | adapters

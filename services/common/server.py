@@ -1,0 +1,126 @@
+"""The only place that opens a gRPC port: options, credentials, interceptors, health, reflection, Watch."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from gpt_server.common.v1 import model_service_pb2, model_service_pb2_grpc
+from gpt_server.services.common.calls import Calls
+from gpt_server.services.common.config import GrpcSettings, TlsSettings
+from gpt_server.services.common.engines import Engine
+from gpt_server.services.common.interceptors import CallInterceptor
+from gpt_server.services.common.models import Models
+from gpt_server.services.common.settings import BadSettings, Problem
+from gpt_server.services.common.watch import ModelServicer
+
+E = TypeVar("E", bound=Engine)
+Serving = health_pb2.HealthCheckResponse
+
+
+class GrpcServer(Generic[E]):
+    """The gRPC server of a process.
+
+    Args:
+        settings: address, limits and credentials.
+        service_name: full name of the modality's service, for health and reflection.
+        models: what `Watch` shows.
+        calls: where calls in flight are counted.
+        add_servicer: adds the modality's servicer to the server.
+    """
+
+    def __init__(
+        self,
+        settings: GrpcSettings,
+        service_name: str,
+        models: Models[E],
+        calls: Calls,
+        add_servicer: Callable[[grpc.aio.Server], None],
+    ) -> None:
+        self._server = grpc.aio.server(
+            interceptors=[CallInterceptor(calls, settings.default_timeout_s)], options=_options(settings)
+        )
+        self._service_name = service_name
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._watch = ModelServicer(models)
+        add_servicer(self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(self._watch, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        watch_name = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+        reflection.enable_server_reflection(
+            (service_name, watch_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        self.port = _bind(self._server, settings)
+
+    async def start(self) -> None:
+        """Answers calls from now on, health with NOT_SERVING."""
+        await self.set_serving(False)
+        await self._server.start()
+
+    async def set_serving(self, serving: bool) -> None:
+        """Changes what health says of the process and of its service."""
+        status = Serving.SERVING if serving else Serving.NOT_SERVING
+        for name in ("", self._service_name):
+            await self._health.set(name, status)
+
+    async def stop(self, grace_s: float) -> None:
+        """Ends `Watch` streams with `OK`, then all others at the latest after `grace_s`, and closes the port."""
+        self._watch.close()
+        await self._server.stop(grace_s)
+
+
+def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 0),  # else a second process binds the same port and takes half of the calls
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # Clients ping every 10 s, also while a long prefill sends nothing.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        # A client that vanished without a word gives its slots back within a minute.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+    ]
+
+
+def _bind(server: grpc.aio.Server, settings: GrpcSettings) -> int:
+    address = join_address(settings.host, settings.port)
+    credentials = _credentials(settings.tls) if settings.tls else None
+    try:
+        return server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    except RuntimeError:
+        raise BadSettings([Problem("grpc.port", f"cannot listen on {address}: {_why(settings)}")]) from None
+
+
+def _why(settings: GrpcSettings) -> str:
+    """Asks the operating system for the reason, which gRPC does not pass on."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        return error.strerror or str(error)
+    return "gRPC refused the address or the certificate"
+
+
+def _credentials(tls: TlsSettings) -> grpc.ServerCredentials:
+    pair = (_read("key_file", tls.key_file), _read("cert_file", tls.cert_file))
+    authorities = _read("client_ca_file", tls.client_ca_file) if tls.client_ca_file else None
+    return grpc.ssl_server_credentials(
+        [pair], root_certificates=authorities, require_client_auth=authorities is not None
+    )
+
+
+def _read(key: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadSettings([Problem(f"grpc.tls.{key}", f"{path}: {error.strerror}")]) from None
+
+
+def join_address(host: str, port: int) -> str:
+    """Returns `host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,1 @@
+"""Tests of `services.common`, of the LLM servicer and of its process."""
