@@ -134,12 +134,12 @@ def _finished(finished: Finished, queue_s: float) -> pb.Finished:
 
 
 def _choice_finish(choice: ChoiceFinish) -> pb.ChoiceFinish:
-    return pb.ChoiceFinish(
-        choice=choice.choice,
-        finish_reason=FINISH_REASONS[choice.finish_reason],
-        **({} if choice.stop is None else {"stop": choice.stop}),
-        **({} if choice.stop_token_id is None else {"stop_token_id": choice.stop_token_id}),
-    )
+    finish = pb.ChoiceFinish(choice=choice.choice, finish_reason=FINISH_REASONS[choice.finish_reason])
+    if choice.stop is not None:
+        finish.stop = choice.stop
+    if choice.stop_token_id is not None:
+        finish.stop_token_id = choice.stop_token_id
+    return finish
 
 
 def _usage(usage: Usage) -> usage_pb2.Usage:

@@ -59,7 +59,7 @@ def _choice(
     wanted = budget if options.ignore_eos else options.min_tokens or 0
     said += [Piece("content", f" {word.strip()}") for word in filler(wanted - len(said), options.seed or 0)]
     finish = ChoiceFinish(choice, "tool_calls" if any(piece.kind == "tool_calls" for piece in said) else "stop")
-    if len(said) > budget:
+    if len(said) >= budget:
         said, finish = said[:budget], ChoiceFinish(choice, "length")
     ids = vocabulary.ids([piece.text for piece in said])
     sampled = len(said)

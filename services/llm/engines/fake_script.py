@@ -204,7 +204,8 @@ def _instance(schema: Any) -> Any:
     if "const" in schema or "enum" in schema:
         return schema["const"] if "const" in schema else schema["enum"][0]
     if schema.get("type", "object") == "object":
-        properties = schema.get("properties", {})
-        return {name: _instance(properties.get(name, {})) for name in schema.get("required", properties)}
+        properties: dict[str, Any] = schema.get("properties", {})
+        required: list[str] = schema.get("required", list(properties))
+        return {name: _instance(properties.get(name, {})) for name in required}
     least: dict[str, Any] = {"array": [], "string": "", "integer": 0, "number": 0, "boolean": False, "null": None}
     return least[schema["type"]]
