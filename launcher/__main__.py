@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"gpt-server: {problem}", file=sys.stderr)
     except EngineProblem as error:
         print(f"gpt-server: {error}", file=sys.stderr)
+    except KeyboardInterrupt:  # before or without a stack
+        return 130
     return 2
 
 
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
+def _add_config(parser: Any) -> None:
     parser.add_argument(
         "-c", "--config", type=Path, metavar="FILE", help="configuration (default: gpt-server.yaml here, else the demo)"
     )
@@ -67,8 +69,9 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _add_up(commands: Any) -> None:
     up = commands.add_parser("up", help="start a stack on this machine; Ctrl-C drains it, SIGHUP re-reads its file")
-    up.add_argument("model", nargs="?", metavar="MODEL", help="a model folder or hub id, instead of a configuration")
-    _add_config(up)
+    what = up.add_mutually_exclusive_group()
+    what.add_argument("model", nargs="?", metavar="MODEL", help="a model folder or hub id, instead of a configuration")
+    _add_config(what)
     up.add_argument("--engine", default="hf", help="engine of MODEL (default: hf)")
     up.add_argument("--name", help="name that MODEL is asked for by (default: its last part)")
     up.add_argument("--service", default="llm", help="modality of MODEL (default: llm)")

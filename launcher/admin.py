@@ -21,9 +21,11 @@ async def readiness(address: str) -> Readiness | None:
         async with asyncio.timeout(TIMEOUT_S):
             body = await _get(address, "/readyz")
         document = json.loads(body)
-        return Readiness(bool(document.get("ready")), dict(document.get("models") or {}))
     except (OSError, TimeoutError, ValueError):
         return None
+    if not isinstance(document, dict):
+        return None
+    return Readiness(bool(document.get("ready")), dict(document.get("models") or {}))
 
 
 async def _get(address: str, path: str) -> bytes:

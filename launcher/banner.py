@@ -1,5 +1,7 @@
 """What is printed when the stack is ready: the address, the models, and two examples that work when pasted."""
 
+import os
+
 from gpt_server.launcher.config import StackConfig
 
 
@@ -13,7 +15,7 @@ def text(config: StackConfig, port: int, ready_s: float) -> str:
     """Returns the whole text; `ready_s`: how long the start took."""
     address = url(config, port)
     names = [", ".join(config.served_names(key)) for key, model in config.models.items() if model.replicas]
-    keys = config.edge.api_keys_file is not None
+    keys = bool(config.edge.api_keys_file or os.environ.get("GPT_SERVER_API_KEYS"))
     return "\n".join(
         [
             "",

@@ -27,24 +27,22 @@ async def check(stack: Plan, file: YamlFile) -> None:
 async def _ask(process: Process, file: YamlFile, scratch: Path) -> Sequence[str]:
     settings = scratch / f"{process.name}.yaml"
     settings.write_text(yaml.safe_dump(dict(process.settings)), encoding="utf-8")
-    asked = await asyncio.create_subprocess_exec(
-        process.python,
-        "-m",
-        process.module,
-        "--check",
-        "--config",
-        str(settings),
-        env={**os.environ, **process.env},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    command = (process.python, "-m", process.module, "--check", "--config", str(settings))
+    piped = asyncio.subprocess.PIPE
+    try:
+        asked = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, **process.env}, stdin=asyncio.subprocess.DEVNULL, stdout=piped, stderr=piped
+        )
+    except OSError as error:
+        key = ("models", process.models[0], "local", "python") if process.models else ()
+        return [file.problem(key, f"{process.python}: {error.strerror}")]
     out, err = await asked.communicate()
     try:
         found = json.loads(out)
     except ValueError:
         last = err.decode(errors="replace").strip().rpartition("\n")[2]
-        return [f"{process.name}: {process.python} cannot run {process.module}: {last}"]
+        remedy = "" if process.models else "; install what it needs: pip install 'gpt-server[edge]'"
+        return [f"{process.name}: {process.python} cannot run {process.module}: {last}{remedy}"]
     return [file.problem(_key(process, problem["key"]), problem["message"]) for problem in found]
 
 

@@ -17,6 +17,7 @@ from gpt_server.launcher.yaml_file import BadConfig, YamlFile, read
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 ServedName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S+$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
+EDGE = "edge"
 
 
 class Section(BaseModel):
@@ -115,8 +116,10 @@ class StackConfig(Section):
     )
 
     def served_names(self, key: str) -> list[str]:
-        """Returns the names a model is asked for by, the main one first."""
-        return self.models[key].names or [key]
+        """Returns the names a model is asked for by: the main one, its aliases, its adapters."""
+        model = self.models[key]
+        names = model.names or [key]
+        return [*names, *(f"{names[0]}:{adapter}" for adapter in model.adapters)]
 
 
 def load(path: Path) -> tuple[StackConfig, YamlFile]:
@@ -135,21 +138,26 @@ def check(file: YamlFile) -> StackConfig:
         raise BadConfig(problems)
     base = file.path.resolve().parent if file.path else Path.cwd()
     models = {key: _with_folders(model, base) for key, model in config.models.items()}
-    keys_file = config.edge.api_keys_file
-    edge = config.edge.model_copy(update={"api_keys_file": str(base / keys_file)}) if keys_file else config.edge
-    return config.model_copy(update={"models": models, "edge": edge})
+    keys_file, home = config.edge.api_keys_file, config.hub.home
+    edge = config.edge.model_copy(update={"api_keys_file": keys_file and _path(keys_file, base)})
+    hub = config.hub.model_copy(update={"home": home and _path(home, base)})
+    return config.model_copy(update={"models": models, "edge": edge, "hub": hub})
 
 
 def _with_folders(model: ModelConfig, base: Path) -> ModelConfig:
-    adapters = {name: str(base / folder) for name, folder in model.adapters.items()}
+    adapters = {name: _path(folder, base) for name, folder in model.adapters.items()}
     return model.model_copy(update={"model": _folder_or_id(model.model, base), "adapters": adapters})
 
 
 def _folder_or_id(model: str, base: Path) -> str:
     """A hub id has at most one slash and names no folder; anything else is a path, there or not."""
-    path = base / Path(model).expanduser()
+    path = _path(model, base)
     is_id = model.count("/") <= 1 and not model.startswith((".", "/", "~"))
-    return model if is_id and not path.exists() else str(path.resolve())
+    return model if is_id and not Path(path).exists() else path
+
+
+def _path(text: str, base: Path) -> str:
+    return str((base / Path(text).expanduser()).resolve())
 
 
 def _fault(file: YamlFile, fault: Any) -> str:
@@ -166,12 +174,12 @@ def _fault(file: YamlFile, fault: Any) -> str:
 
 def _allowed(key: tuple[str | int, ...]) -> str:
     """Says which keys are allowed beside an unknown one, and which was probably meant."""
+    steps = [str(step) for step in key]
     section: type[BaseModel] = StackConfig
-    for step in key[:-1]:
-        if section is StackConfig and step == "models":
-            section = ModelConfig
-        elif step in section.model_fields:
-            section = section.model_fields[str(step)].annotation  # type: ignore[assignment]
+    if steps[0] == "models" and len(steps) > 2:
+        section, steps = ModelConfig, steps[2:]
+    for step in steps[:-1]:
+        section = section.model_fields[step].annotation  # type: ignore[assignment]
     meant = get_close_matches(str(key[-1]), section.model_fields, 1)
     guess = f"; did you mean {meant[0]}?" if meant else ""
     return f"{guess} (allowed: {', '.join(section.model_fields)})"
@@ -181,12 +189,15 @@ def _conflicts(config: StackConfig, file: YamlFile) -> Iterator[str]:
     """Yields what is right key by key and wrong together."""
     if not config.models:
         yield file.problem(("models",), "name at least one model")
-    counts = Counter(name for key in config.models for name in config.served_names(key))
+    counts = Counter(name for key in config.models for name in {*config.served_names(key)})
     for key, model in config.models.items():
         at = ("models", key)
-        for name in config.served_names(key):
+        names = config.served_names(key)
+        for name in names:
             if counts[name] > 1:
                 yield file.problem((*at, "names"), f"the name {name!r} is taken by more than one model")
+        if len(set(names)) < len(names):
+            yield file.problem((*at, "names"), "must not have a name twice")
         if model.local.port and model.replicas > 1:
             yield file.problem((*at, "local", "port"), f"one port cannot serve {model.replicas} replicas")
         devices = model.local.devices
@@ -201,9 +212,11 @@ def _conflicts(config: StackConfig, file: YamlFile) -> Iterator[str]:
 def _sharing(config: StackConfig, file: YamlFile) -> Iterator[str]:
     """Models of one process must agree on everything that belongs to the process."""
     first: dict[str, tuple[str, ModelConfig]] = {}
-    ports: dict[int, str] = {}
+    ports = {config.edge.port: EDGE}
     for key, model in config.models.items():
         process = model.local.process or key
+        if process == EDGE:
+            yield file.problem(("models", key), "edge is the name of the edge's own processes; take another")
         other_key, other = first.setdefault(process, (key, model))
         if _of_process(model) != _of_process(other):
             yield file.problem(

@@ -1,5 +1,6 @@
 """What the user sees: the launcher's own lines, and the children's under their names."""
 
+import contextlib
 import os
 import sys
 from typing import TextIO
@@ -32,5 +33,6 @@ class Console:
         return f"\033[{code}m{text}\033[0m" if self._coloured else text
 
     def _write(self, text: str) -> None:
-        self._out.write(f"{text}\n")
-        self._out.flush()
+        with contextlib.suppress(OSError):  # whoever reads may be gone; draining goes on
+            self._out.write(f"{text}\n")
+            self._out.flush()

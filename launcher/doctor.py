@@ -66,10 +66,10 @@ def _gpus() -> Iterator[Finding]:
 def _engines() -> Iterator[Finding]:
     for name, engine in engines.ENGINES.items():
         python = engines.python_of(name)
-        where = (
-            f"runs in {python}" if python else f"is not installed; install it with: gpt-server engines install {name}"
-        )
-        yield Finding(f"engine {name} ({engine.service}) {where}", python is None)
+        well = python is not None and engines.is_whole(name, python)
+        state = f"runs in {python}" if well else f"is broken in {python}" if python else "is not installed"
+        remedy = "" if well else f"; install it with: gpt-server engines install {name}"
+        yield Finding(f"engine {name} ({engine.service}) {state}{remedy}", not well)
 
 
 def _running() -> Iterator[Finding]:

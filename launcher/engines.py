@@ -63,6 +63,13 @@ def python_of(name: str) -> Path | None:
     return Path(sys.executable) if not library or importlib.util.find_spec(library) else None
 
 
+def is_whole(name: str, python: Path) -> bool:
+    """Whether an interpreter finds an engine's library and our own package; nothing is imported."""
+    wanted = [f"gpt_server.services.{ENGINES[name].service}", *filter(None, [ENGINES[name].library])]
+    code = f"import sys, importlib.util as u; sys.exit(not all(map(u.find_spec, {wanted})))"
+    return subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
+
+
 def install(name: str, folder: Path | None = None, python: str | None = None) -> Path:
     """Makes an engine's environment from its lock, with our own package in it.
 
@@ -84,11 +91,15 @@ def install(name: str, folder: Path | None = None, python: str | None = None) ->
         raise EngineProblem(f"the {name} engine needs no environment of its own")
     target = folder or environment(name)
     inside = target / "bin" / "python"
-    with tempfile.TemporaryDirectory() as scratch:
-        wheel = our_wheel(Path(scratch), uv())
-        _run(uv(), "venv", "--allow-existing", "--python", python or sys.executable, str(target))
-        _run(uv(), "pip", "sync", "--require-hashes", "--python", str(inside), str(folders.locks() / engine.lock))
-        _run(uv(), "pip", "install", "--no-deps", "--python", str(inside), str(wheel))
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            wheel = our_wheel(Path(scratch), uv())
+            _uv("venv", "--allow-existing", "--python", python or sys.executable, target)
+            _uv("pip", "sync", "--require-hashes", "--python", inside, folders.locks() / engine.lock)
+            _uv("pip", "install", "--no-deps", "--python", inside, wheel)
+    except subprocess.CalledProcessError as error:
+        command = " ".join(error.cmd[1:3])
+        raise EngineProblem(f"uv {command} has failed with exit code {error.returncode}; see above") from None
     return inside
 
 
@@ -101,8 +112,5 @@ def uv() -> str:
     return found
 
 
-def _run(*command: str) -> None:
-    try:
-        subprocess.run(command, check=True)
-    except subprocess.CalledProcessError as error:
-        raise EngineProblem(f"{' '.join(command[:3])} failed with exit code {error.returncode}") from None
+def _uv(*arguments: str | Path) -> None:
+    subprocess.run([uv(), *map(str, arguments)], check=True)

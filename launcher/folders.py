@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 LAUNCHER = Path(__file__).resolve().parent
+PACKAGED_LOCKS = LAUNCHER / "locks"
+"""Is there in an installed wheel, not in a checkout."""
 
 
 def state() -> Path:
@@ -12,14 +14,15 @@ def state() -> Path:
 
 
 def environments() -> Path:
-    """Returns the folder of the engines' environments."""
+    """Returns the folder of the engines' environments: a checkout has its own, for they hold our code too."""
+    if not PACKAGED_LOCKS.is_dir():
+        return LAUNCHER.parent / ".venvs"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "gpt-server" / "engines"
 
 
 def locks() -> Path:
     """Returns the folder of the lock files: in the wheel beside this file, in a checkout in `requirements/`."""
-    packaged = LAUNCHER / "locks"
-    return packaged if packaged.is_dir() else LAUNCHER.parent / "requirements"
+    return PACKAGED_LOCKS if PACKAGED_LOCKS.is_dir() else LAUNCHER.parent / "requirements"
 
 
 def hub(home: str | None = None) -> Path:

@@ -5,6 +5,7 @@ The folder is readable by its owner only. `stack.json` tells `doctor` and `model
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,10 @@ class RunFolder:
     def make(cls, port: int) -> "RunFolder":
         """Makes the folder, empty: what an earlier stack on this port left behind is removed."""
         path = folders.state() / f"run-{port}"
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o700)
-        folder = cls(path)
-        folder.clear()
-        return folder
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700)
+        return cls(path)
 
     @property
     def discovery_file(self) -> Path:
@@ -53,10 +53,9 @@ class RunFolder:
         """Writes down what runs."""
         self.write_json(self.path / "stack.json", content)
 
-    def clear(self) -> None:
-        """Removes all files."""
-        for file in self.path.iterdir():
-            file.unlink()
+    def remove(self) -> None:
+        """Removes the folder."""
+        shutil.rmtree(self.path)
 
 
 def _write(path: Path, text: str) -> Path:

@@ -1,6 +1,7 @@
 """A running stack: its children, what they say of themselves, and its whole life from `up` to the last exit."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from gpt_server.launcher import admin, banner
+from gpt_server.launcher import banner
 from gpt_server.launcher.checks import check
 from gpt_server.launcher.child import BAD_SETTINGS, Child
 from gpt_server.launcher.config import StackConfig
@@ -20,8 +21,9 @@ from gpt_server.launcher.plan import Plan, Process, plan
 from gpt_server.launcher.run_folder import RunFolder
 from gpt_server.launcher.yaml_file import BadConfig, YamlFile
 
-POLL_S = 0.25
-KILL_GRACE_S = 5.0
+TELL_PERIOD_S = 5.0
+"""How often the user is told what is still loading."""
+KILL_GRACE_S = 10.0
 """How much longer than the drain a child may take before it is killed."""
 
 Load = Callable[[], tuple[StackConfig, YamlFile]]
@@ -42,9 +44,9 @@ class Stack:
         self._console = console
         self._children: dict[str, Child] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._stop = asyncio.Event()
-        self._reload = asyncio.Event()
-        self._ready: set[str] = set()
+        self._stopping = False
+        self._reload = False
+        self._news = asyncio.Event()
         self._started_s = psutil.Process().create_time()
 
     async def run(self) -> int:
@@ -58,31 +60,41 @@ class Stack:
             self._folder = RunFolder.make(self.port)
             self._on_signals()
             self._write()
-            for process in (*self._plan.edges, *self._plan.services):
+            for process in (*self._plan.services, *self._plan.edges):
                 self._start(process)
             try:
-                await self._watch()
+                return await self._watch()
             finally:
                 await self._drain()
-                self._folder.clear()
-        return BAD_SETTINGS if any(child.exit_code == BAD_SETTINGS for child in self._children.values()) else 0
+                self._folder.remove()
 
     def _on_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
 
     def _on_stop(self) -> None:
-        if self._stop.is_set():
+        if self._stopping:
             self._console.say("stopping at once")
             for child in self._children.values():
                 child.kill()
-        self._stop.set()
+        else:
+            self._console.say("draining; press Ctrl-C again to stop at once")
+        self._stopping = True
+        self._news.set()
+
+    def _on_reload(self) -> None:
+        self._reload = True
+        self._news.set()
+
+    def _on_change(self) -> None:
+        self._write()
+        self._news.set()
 
     def _start(self, process: Process) -> None:
         is_edge = process in self._plan.edges
-        child = Child(process, self._folder, self._console, self._write, [self._socket.fileno()] if is_edge else [])
+        child = Child(process, self._folder, self._console, self._on_change, [self._socket.fileno()] if is_edge else [])
         settings = dict(process.settings) | {"announce_file": str(self._folder.announce_file(process.name))}
         if is_edge:
             discovery = {"kind": "static", "file": str(self._folder.discovery_file)}
@@ -90,47 +102,47 @@ class Stack:
         self._children[process.name] = child
         self._tasks[process.name] = asyncio.create_task(child.run(settings))
 
-    async def _watch(self) -> None:
-        """Tells how the start goes on, and reloads when asked to, until the stack is to stop."""
-        began, told = time.monotonic(), False
-        while not self._stop.is_set():
-            if self._reload.is_set():
-                self._reload.clear()
-                await self._apply()
-            await self._ask_services(began)
-            if not told and all(self._serves(child) for child in self._children.values()):
+    async def _watch(self) -> int:
+        """Tells how the start goes on, and reloads when asked to, until the stack is to stop. Returns the exit code."""
+        began_s, told = time.monotonic(), False
+        reloading: asyncio.Task[None] | None = None
+        while not self._stopping:
+            self._news.clear()
+            if not told and all(child.ready for child in self._children.values()):
                 told = True
-                self._console.plain(banner.text(self._config, self.port, time.monotonic() - began))
-            if any(child.exit_code == BAD_SETTINGS for child in self._children.values()):
-                self._stop.set()
-            await self._pause()
+                self._console.plain(banner.text(self._config, self.port, time.monotonic() - began_s))
+            if not told and any(child.exit_code == BAD_SETTINGS for child in self._children.values()):
+                return BAD_SETTINGS
+            if self._reload and (reloading is None or reloading.done()):
+                self._reload = False
+                reloading = asyncio.create_task(self._apply())
+                reloading.add_done_callback(lambda _: self._news.set())
+            await self._await_news()
+        if reloading is not None:
+            reloading.cancel()
+            await asyncio.wait([reloading])
+        return 0
 
-    async def _pause(self) -> None:
-        waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
-        await asyncio.wait(waits, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-
-    async def _ask_services(self, began: float) -> None:
-        """Notices which children have become ready, or are no longer."""
-        for name, child in list(self._children.items()):
-            answer = await admin.readiness(child.ports["admin"]) if "admin" in child.ports else None
-            if answer is None or not answer.ready:
-                self._ready.discard(name)
-            elif name not in self._ready:
-                self._ready.add(name)
-                if child.process.models:
-                    self._console.say(f"{name} is ready after {time.monotonic() - began:.0f} s")
-
-    def _serves(self, child: Child) -> bool:
-        return child.process.name in self._ready
+    async def _await_news(self) -> None:
+        try:
+            async with asyncio.timeout(TELL_PERIOD_S):
+                await self._news.wait()
+        except TimeoutError:
+            now_s = asyncio.get_running_loop().time()
+            for child in self._services():
+                if child.pid and not child.ready:
+                    engines = {model["engine"] for model in child.process.settings["models"].values()}
+                    past_s = now_s - child.began_s
+                    self._console.say(f"{child.process.name} loading ({', '.join(engines)}, {past_s:.0f} s)…")
 
     async def _apply(self) -> None:
         """Starts and stops what a changed file asks for; children that are the same go on untouched."""
         try:
             config, file = self._load()
-            wanted = plan(config, file, self._edge_python)
-            changed = [new for new in wanted.services if not self._runs(new)]
+            held = {child.process.name: child.process.devices for child in self._services()}
+            wanted = plan(config, file, self._edge_python, held)
+            kept = [child.process for child in self._services() if child.exit_code != BAD_SETTINGS]
+            changed = [process for process in wanted.services if process not in kept]
             await check(Plan((), tuple(changed), ()), file)
         except BadConfig as error:
             self._console.say("the changed configuration is not used:")
@@ -139,47 +151,40 @@ class Stack:
             return
         if config.edge != self._config.edge:
             self._console.say("changes of `edge` take effect at the next start")
-        ended = [old.process.name for old in self._services() if old.process not in wanted.services]
+        untouched = [process for process in wanted.services if process in kept]
+        ended = [child.process.name for child in self._services() if child.process not in untouched]
         self._config, self._plan = config, Plan(self._plan.edges, wanted.services, wanted.expected_models)
+        self._write()
         await self._end(ended)
         for process in changed:
             self._start(process)
         self._write()
         self._console.say(f"configuration read again: {len(ended)} ended, {len(changed)} started")
 
-    def _runs(self, process: Process) -> bool:
-        child = self._children.get(process.name)
-        return child is not None and child.process == process
-
     def _services(self) -> list[Child]:
         return [child for child in self._children.values() if child.process.models]
 
     async def _end(self, names: Iterable[str]) -> None:
         """Drains children and forgets them."""
-        names = list(names)
-        for name in names:
-            self._children[name].stop()
-        if names:
-            _, late = await asyncio.wait(
-                [self._tasks[name] for name in names], timeout=self._config.drain_timeout_s + KILL_GRACE_S
-            )
-            if late:
-                for name in names:
-                    self._children[name].kill()
-                await asyncio.wait(late)
-        for name in names:
-            del self._tasks[name]
-            self._children.pop(name)
-            self._ready.discard(name)
+        ending = {name: self._children[name] for name in names}
+        for child in ending.values():
+            child.stop()
+        tasks = [self._tasks[name] for name in ending]
+        if tasks:
+            longest_s = max(child.process.settings["drain_timeout_s"] for child in ending.values())
+            _, late = await asyncio.wait(tasks, timeout=longest_s + KILL_GRACE_S)
+            for child in ending.values() if late else ():
+                child.kill()
+            await asyncio.wait(tasks)
+        for name in ending:
+            del self._tasks[name], self._children[name]
 
     async def _drain(self) -> None:
         """Ends the edges, which finish what they have, then the services."""
-        codes = {name: child.exit_code for name, child in self._children.items()}
-        self._console.say("draining; press Ctrl-C again to stop at once")
-        children = dict(self._children)
-        await self._end([edge.name for edge in self._plan.edges])
+        self._stopping = True
+        self._socket.close()  # the edges close theirs: new connections are refused
+        await self._end([child.process.name for child in self._children.values() if not child.process.models])
         await self._end([child.process.name for child in self._services()])
-        self._children = {name: child for name, child in children.items() if codes[name] == BAD_SETTINGS}
         self._console.say("stopped")
 
     def _write(self) -> None:
@@ -210,7 +215,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         who = f" by {owner}" if (owner := _owner(port)) else ""
-        why = f"is taken{who}" if error.errno == 98 else f"cannot be used: {error.strerror}"
+        why = f"is taken{who}" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
         raise BadConfig([f"port {port} on {host} {why}; choose another: gpt-server up --port {port + 1}"]) from None
     return listener
 

@@ -16,7 +16,7 @@ def our_wheel(folder: Path, uv: str) -> Path:
     if checkout := _checkout(installed):
         subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(checkout)], check=True)
         return next(folder.glob("*.whl"))
-    return _pack(installed, folder)
+    return pack(installed, folder)
 
 
 def _checkout(installed: Distribution) -> Path | None:
@@ -27,8 +27,8 @@ def _checkout(installed: Distribution) -> Path | None:
     return Path(unquote(urlsplit(origin["url"]).path))
 
 
-def _pack(installed: Distribution, folder: Path) -> Path:
-    """Writes the files of an installed wheel into a wheel again, without what the installer added."""
+def pack(installed: Distribution, folder: Path) -> Path:
+    """Writes the files of an installed wheel into a wheel in `folder` again, without what the installer added."""
     wheel = folder / f"gpt_server-{installed.version}-py3-none-any.whl"
     added = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json"}
     record = None

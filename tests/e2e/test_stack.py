@@ -1,9 +1,13 @@
 """`gpt-server up` with real processes and the fake engine: start, drain, crash, reload."""
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from tests.support.demo import output_of
 from tests.support.stack import RunningStack, alive, gone, stack
 
 FAKE = {"engine": "fake", "model": "none"}
@@ -41,6 +46,16 @@ async def answers(session: aiohttp.ClientSession, url: str, model: str, wanted: 
             await asyncio.sleep(0.05)
 
 
+async def refused(url: str) -> None:
+    """Waits until nobody listens there."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    async with asyncio.timeout(60):
+        with contextlib.suppress(ConnectionError):
+            while True:
+                _, writer = await asyncio.open_connection(host, int(port))
+                writer.close()
+
+
 async def end(running: RunningStack) -> None:
     pids = [child["pid"] for child in running.children().values()]
     running.signal(signal.SIGINT)
@@ -63,6 +78,7 @@ async def test_answers_and_drains_a_running_stream(tmp_path: Path, session: aioh
             await response.content.readline()
             pids = [child["pid"] for child in running.children().values()]
             running.signal(signal.SIGINT)
+            await refused(running.url)
             rest = (await response.content.read()).decode()
         assert rest.endswith("data: [DONE]\n\n")
         assert await running.ended() == 0
@@ -70,16 +86,17 @@ async def test_answers_and_drains_a_running_stream(tmp_path: Path, session: aioh
         assert not list((tmp_path / "gpt-server").glob("run-*/*"))
 
 
-async def test_crashed_service_comes_back(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize("crashed", ["one-0", "edge-0"])
+async def test_crashed_process_comes_back(tmp_path: Path, session: aiohttp.ClientSession, crashed: str) -> None:
     config = write(tmp_path / "a.yaml", {"one": FAKE})
     async with stack(tmp_path, "-c", str(config)) as running:
-        edge, service = running.children()["edge-0"]["pid"], running.children()["one-0"]["pid"]
-        os.kill(service, signal.SIGKILL)
-        said = await running.said("one-0 has ended (SIGKILL)")
-        await running.said("one-0 is ready", after=said)
+        before = {name: child["pid"] for name, child in running.children().items()}
+        os.kill(before[crashed], signal.SIGKILL)
+        said = await running.said(f"{crashed} has ended (SIGKILL)")
+        await running.said(f"{crashed} is ready", after=said)
         await answers(session, running.url, "one")
-        assert running.children()["one-0"]["pid"] != service
-        assert running.children()["edge-0"]["pid"] == edge
+        after = {name: child["pid"] for name, child in running.children().items()}
+        assert {name for name in after if after[name] != before[name]} == {crashed}
         await end(running)
 
 
@@ -129,11 +146,57 @@ async def test_reload_touches_only_what_changed(tmp_path: Path, session: aiohttp
         await end(running)
 
 
+async def test_process_that_cannot_start_after_a_reload_stops_nobody_else(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        two = {"two": {**FAKE, "local": {"port": taken.getsockname()[1]}}}
+        async with stack(tmp_path, "-c", str(config)) as running:
+            write(config, {"one": FAKE, **two})
+            running.signal(signal.SIGHUP)
+            await running.said("two-0 cannot run with its settings")
+            assert (await ask(session, running.url, "one"))[0] == 200
+            taken.close()
+            running.signal(signal.SIGHUP)
+            await running.said("two-0 is ready")
+            await answers(session, running.url, "two")
+            await end(running)
+
+
+async def test_process_that_cannot_start_at_first_ends_the_stack(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = write(tmp_path / "a.yaml", {"one": {**FAKE, "local": {"port": port}}})
+        async with stack(tmp_path, "-c", str(config), ready=False) as running:
+            assert await running.ended() == 2
+            assert f"127.0.0.1:{port}" in running.output
+
+
+async def test_stops_in_the_middle_of_a_reload(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE, "two": FAKE})
+    async with stack(tmp_path, "-c", str(config)) as running:
+        script = {"fake": {"tokens": 100_000, "token_s": 0.05}}
+        body = {"model": "two", "messages": [{"role": "user", "content": "x"}], "stream": True}
+        async with session.post(
+            f"{running.url}/v1/chat/completions", json={**body, "chat_template_kwargs": script}
+        ) as response:
+            await response.content.readline()
+            write(config, {"one": FAKE})
+            running.signal(signal.SIGHUP)
+            await running.said("draining: 1 calls in flight")  # `two` has to end, and a stream holds it
+            running.signal(signal.SIGINT)
+            await running.said("press Ctrl-C again")
+            running.signal(signal.SIGINT)
+            assert await running.ended() == 0
+
+
 async def test_model_that_loads_answers_503_not_404(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     slow = {**FAKE, "engine_args": {"load_s": 3600}}
     config = write(tmp_path / "a.yaml", {"fast": FAKE, "slow": slow})
     async with stack(tmp_path, "-c", str(config), ready=False) as running:
         await running.said("fast-0 is ready")
+        await running.said("slow-0 loading (fake, ")
         async with asyncio.timeout(60):
             while "http" not in running.children()["edge-0"]:
                 await asyncio.sleep(0.05)
@@ -153,6 +216,22 @@ async def test_models_share_a_process(tmp_path: Path, session: aiohttp.ClientSes
         assert set(running.children()) == {"edge-0", "small-0"}
         for name in ("one", "zwei", "deux"):
             assert (await ask(session, running.url, name))[0] == 200
+        await end(running)
+
+
+async def test_doctor_and_models_know_what_runs(tmp_path: Path) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE})
+    async with stack(tmp_path, "-c", str(config)) as running:
+        port = int(running.url.rpartition(":")[2])
+        gpt_server = ("env", f"XDG_STATE_HOME={tmp_path}", sys.executable, "-m", "gpt_server.launcher")
+        models = await output_of(*gpt_server, "models", "-c", str(config))
+        grpc = running.children()["one-0"]["grpc"]
+        assert re.search(rf"Running on {running.url}:\n  one-0 +one ready  gRPC {grpc}  [1-9]\d* MiB\n", models)
+        write(config, {"one": FAKE}, port=port)
+        doctor = await output_of(*gpt_server, "doctor", "-c", str(config))
+        assert f"a stack runs on {running.url} (launcher pid {running.process.pid})" in doctor
+        assert re.search(rf"one-0: 0\.\d\d GiB, grpc {grpc}, admin 127", doctor)
+        assert f"port {port} is the one of the running stack" in doctor
         await end(running)
 
 

@@ -41,6 +41,18 @@ FAULTS = {
     "models:\n  a: {engine: fake, model: x, local: {port: 5000}}\n  b: {engine: fake, model: x, local: {port: 5000}}": (
         ":3: models.b.local.port: is taken by a"
     ),
+    "edge: {port: 5000}\nmodels:\n  a: {engine: fake, model: x, local: {port: 5000}}": (
+        ":3: models.a.local.port: is taken by edge"
+    ),
+    "models:\n  edge: {engine: fake, model: x}": ":2: models.edge: edge is the name of the edge's own processes",
+    "models:\n  a: {engine: fake, model: x, names: [m, m]}": ":2: models.a.names: must not have a name twice",
+    "models:\n  a: {engine: fake, model: x, adapters: {b: f}}\n  b: {engine: fake, model: x, names: ['a:b']}": (
+        ":2: models.a.names: the name 'a:b' is taken by more than one model"
+    ),
+    "models:\n  local:\n    engine: fake\n    model: x\n    limits:\n      max_runing: 1": (
+        ":6: models.local.limits.max_runing: unknown key; did you mean max_running? (allowed: max_running, max_queued)"
+    ),
+    "models:\n  a:\n    engine: fake\n    model: x\n    port: 1": ":5: models.a.port: unknown key (allowed: service, ",
 }
 
 
@@ -78,11 +90,15 @@ def test_file_is_missing_or_no_text(tmp_path: Path) -> None:
 
 def test_paths_are_relative_to_the_file_and_hub_ids_stay(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
-    models = {name: {"engine": "fake", "model": name} for name in ("here", "far")}
+    models: dict[str, dict[str, object]] = {name: {"engine": "fake", "model": name} for name in ("here", "far")}
     models["far"]["model"] = "org/name"
     models["gone"] = {"engine": "fake", "model": "./gone"}
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"models": models, "edge": {"api_keys_file": "keys"}}))
+    models["here"]["adapters"] = {"low": "lora"}
+    text = yaml.safe_dump({"models": models, "edge": {"api_keys_file": "keys"}, "hub": {"home": "cache"}})
+    (tmp_path / "a.yaml").write_text(text)
     config, _ = configuration.load(tmp_path / "a.yaml")
+    assert config.models["here"].adapters == {"low": str(tmp_path / "lora")}
+    assert config.hub.home == str(tmp_path / "cache")
     assert config.models["here"].model == str(tmp_path / "here")
     assert config.models["far"].model == "org/name"
     assert config.models["gone"].model == str(tmp_path / "gone")

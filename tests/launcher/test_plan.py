@@ -14,9 +14,9 @@ from gpt_server.launcher.yaml_file import BadConfig, YamlFile
 from gpt_server.services.llm.engines import ENGINES as SERVICE_ENGINES
 
 
-def planned(models: dict[str, Any], **rest: Any) -> Plan:
+def planned(models: dict[str, Any], held: dict[str, tuple[int, ...]] | None = None, **rest: Any) -> Plan:
     file = YamlFile(None, {"models": models, **rest}, {})
-    return plan(check(file), file, sys.executable)
+    return plan(check(file), file, sys.executable, held)
 
 
 def fake(**fields: Any) -> dict[str, Any]:
@@ -35,15 +35,23 @@ def test_gpus_are_given_out_in_order_or_as_told() -> None:
     assert [process.env["CUDA_VISIBLE_DEVICES"] for process in made.services] == ["0,1", "2,3", "", "7"]
 
 
+def test_gpus_stay_where_they_are() -> None:
+    """After a reload: whoever has GPUs keeps them, unless the file gives them to another."""
+    models = {"b": fake(gpus=1), "c": fake(gpus=1), "d": fake(gpus=2)}
+    held: dict[str, tuple[int, ...]] = {"a-0": (0,), "b-0": (1,), "d-0": (2,)}
+    assert [process.devices for process in planned(models, held).services] == [(1,), (0,), (2, 3)]
+    models["c"]["local"] = {"devices": [[1]]}
+    assert [process.devices for process in planned(models, held).services] == [(0,), (1,), (2, 3)]
+
+
 def test_cpu_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
-    (process,) = planned({"a": fake()}).services
-    assert (process.env["OMP_NUM_THREADS"], process.env["OMP_WAIT_POLICY"]) == ("6", "PASSIVE")
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    (process,) = planned({"a": fake()}).services
-    assert "OMP_NUM_THREADS" not in process.env
+    (alone,) = planned({"a": fake()}).services
+    assert alone.defaults == {"OMP_NUM_THREADS": "6", "OMP_WAIT_POLICY": "PASSIVE"}
+    first, *_, on_gpu = planned({"a": fake(), "b": fake(), "c": fake(gpus=1)}).services
+    assert first.defaults["OMP_NUM_THREADS"] == "3"
+    assert first == alone, "a running process is not restarted for it"
+    assert on_gpu.defaults == {}
 
 
 def test_hub_and_environment_reach_the_process() -> None:
@@ -71,13 +79,13 @@ def test_unknown_engine(engine: str, said: str) -> None:
 
 def test_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr("gpt_server.launcher.folders.environments", lambda: tmp_path)
     with pytest.raises(BadConfig) as raised:
         planned({"a": {"engine": "hf", "model": "x"}})
     assert raised.value.problems == [
         "models.a.engine: the hf engine is not installed; install it with: gpt-server engines install hf"
     ]
-    own = tmp_path / "gpt-server" / "engines" / "llm-hf" / "bin" / "python"
+    own = tmp_path / "llm-hf" / "bin" / "python"
     own.parent.mkdir(parents=True)
     own.touch()
     assert planned({"a": {"engine": "hf", "model": "x"}}).services[0].python == str(own)
