@@ -1,6 +1,8 @@
 """What is printed when the stack is ready: the address, the models, and two examples that work when pasted."""
 
+import importlib.util
 import os
+import sys
 
 from gpt_server.launcher.config import StackConfig
 
@@ -42,11 +44,22 @@ def curl(address: str, model: str, keys: bool) -> list[str]:
 
 
 def sdk(address: str, model: str, keys: bool) -> list[str]:
-    """Returns the same for Python."""
+    """Returns the same with the openai SDK, for a shell too."""
     return [
+        f"{_python()} - <<'END'",
         "from openai import OpenAI",
         f'client = OpenAI(base_url="{address}/v1", api_key="{"YOUR-KEY" if keys else "none"}")',
         'messages = [{"role": "user", "content": "Hello!"}]',
         f'for chunk in client.chat.completions.create(model="{model}", messages=messages, stream=True):',
         '    print(chunk.choices[0].delta.content or "", end="", flush=True)',
+        "print()",
+        "END",
     ]
+
+
+def _python() -> str:
+    """Returns a Python that has the openai SDK: this one if it does, by the shortest name."""
+    if importlib.util.find_spec("openai") is None:
+        return "python3"
+    near = os.path.relpath(sys.executable)
+    return sys.executable if near.startswith("..") else near

@@ -38,8 +38,8 @@ async def test_examples_of_the_banner(demo: RunningStack) -> None:
         await output_of("bash", "-c", "\n".join(demo.lines[curl : curl + 2]).replace("curl", "curl -s"))
     )
     assert answer["choices"][0]["message"]["content"]
-    sdk = demo.lines.index("from openai import OpenAI")
-    assert (await output_of(sys.executable, "-c", "\n".join(demo.lines[sdk : sdk + 5]))).strip()
+    begin, end = next(i for i, line in enumerate(demo.lines) if "<<'END'" in line), demo.lines.index("END")
+    assert (await output_of("bash", "-c", "\n".join(demo.lines[begin : end + 1]))).strip()
 
 
 async def test_configuration_of_the_readme() -> None:

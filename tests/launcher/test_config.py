@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -136,3 +137,13 @@ def test_every_key_is_described() -> None:
         waiting += section.get("$defs", {}).values()
         for name, field in section.get("properties", {}).items():
             assert field.get("description"), name
+
+
+def test_schema_refuses_what_the_settings_refuse(tmp_path: Path) -> None:
+    """Editors and Helm check by the schema alone."""
+    schema = StackConfig.model_json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(yaml.safe_load(config_path(None).read_text()))
+    for text in (text for text in FAULTS if "unknown key" in FAULTS[text] or "is required" in FAULTS[text]):
+        assert not validator.is_valid(yaml.safe_load(text)), text
