@@ -10,6 +10,7 @@ import torch
 import xgrammar
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 from transformers.cache_utils import get_layer_types_and_kwargs
+from transformers.utils.logging import disable_progress_bar
 
 from gpt_server.services.llm.engine import Capability, EngineConfig, ModelDetails, Sampling
 from gpt_server.services.llm.engines.hf.arguments import HFArguments
@@ -53,6 +54,7 @@ class LoadedModel:
 
 def load(config: EngineConfig) -> LoadedModel:
     """Loads everything that `config` names. Takes seconds to minutes; raises what transformers raises."""
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines, perhaps of JSON
     arguments = HFArguments.model_validate(dict(config.engine_args))
     source: dict[str, Any] = {"revision": arguments.revision, "trust_remote_code": arguments.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(config.model, **source)
