@@ -1,0 +1,83 @@
+"""The edge's application: the list of routes is the table of contents."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from gpt_server.edge.auth import Authentication, load_keys
+from gpt_server.edge.bodies import BodyLimit
+from gpt_server.edge.channels import open_channel
+from gpt_server.edge.config import EdgeSettings
+from gpt_server.edge.context import Edge
+from gpt_server.edge.discovery import discovery_for
+from gpt_server.edge.errors import ErrorDocument
+from gpt_server.edge.media import MediaLoader
+from gpt_server.edge.replicas import ReplicaSet
+from gpt_server.edge.requests import Exchanges, answer_http_error, answer_invalid_body
+from gpt_server.edge.routes import chat_completions, completions, health, models, tokenize, unserved
+from gpt_server.edge.telemetry import Telemetry
+
+
+def create_app(settings: EdgeSettings) -> FastAPI:
+    """Returns the application. It follows discovery from its startup to its shutdown; `app.state.edge` is its `Edge`.
+
+    Raises:
+        ValueError: the API keys cannot be read.
+    """
+    replicas = ReplicaSet(partial(open_channel, settings=settings.channel))
+    edge = Edge(settings, replicas, MediaLoader(settings.media), Telemetry())
+    app = FastAPI(
+        title="GPT Server",
+        version=version("gpt-server"),
+        lifespan=_following_discovery,
+        redoc_url=None,
+        dependencies=[Depends(HTTPBearer(auto_error=False))],  # only shows /docs where a key goes; auth.py checks it
+        responses={"4XX": {"model": ErrorDocument}, "5XX": {"model": ErrorDocument}},
+    )
+    app.state.edge = edge
+
+    app.include_router(chat_completions.router)
+    app.include_router(completions.router)
+    app.include_router(models.router)
+    app.include_router(tokenize.router)
+    app.include_router(health.router)
+    app.include_router(unserved.router)
+
+    app.add_exception_handler(HTTPException, answer_http_error)
+    app.add_exception_handler(RequestValidationError, answer_invalid_body)
+
+    _add_middleware(app, edge)
+    return app
+
+
+def _add_middleware(app: FastAPI, edge: Edge) -> None:
+    """The last one added is the first to see a request."""
+    settings = edge.settings
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Authentication, keys=load_keys(settings))
+    app.add_middleware(Exchanges, telemetry=edge.telemetry)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "retry-after", "x-should-retry"],
+        )
+
+
+@asynccontextmanager
+async def _following_discovery(app: FastAPI) -> AsyncIterator[None]:
+    edge: Edge = app.state.edge
+    try:
+        async with edge.replicas.following(discovery_for(edge.settings)):
+            yield
+    finally:
+        await edge.media.close()

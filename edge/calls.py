@@ -1,0 +1,55 @@
+"""What calls of services are made with: a deadline, the request id, and a way back from their fields to OpenAI's."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from gpt_server.edge.context import edge_of, exchange_of
+from gpt_server.edge.errors import ApiError
+from gpt_server.edge.schemas.base import Body
+from gpt_server.edge.translation.generation import to_param
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What every call of one HTTP request is made with.
+
+    Attributes:
+        deadline: when the caller stops waiting, by `time.monotonic()`.
+        metadata: request id and trace context.
+        to_param: turns the path of a field of the request message into that of OpenAI's parameter.
+    """
+
+    deadline: float
+    metadata: tuple[tuple[str, str], ...]
+    to_param: Callable[[str], str | None]
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline; never below a millisecond, so that gRPC says that it has passed."""
+        return max(self.deadline - time.monotonic(), 0.001)
+
+
+def call_options(request: Request, body: Body) -> CallOptions:
+    """Returns the options for calls that answer `request`. Raises `ApiError`: the header x-request-timeout is wrong."""
+    limit_s = edge_of(request).settings.request_timeout_s
+    if (wanted := request.headers.get("x-request-timeout")) is not None:
+        limit_s = min(limit_s, _seconds(wanted))
+    metadata = [("x-request-id", exchange_of(request.scope).request_id)]
+    trace = request.headers.get("traceparent", "")
+    if trace.isascii() and trace.isprintable() and trace:
+        metadata.append(("traceparent", trace))
+    return CallOptions(time.monotonic() + limit_s, tuple(metadata), to_param(body))
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise ApiError("INVALID_FIELD", "The header x-request-timeout must be a number of seconds above 0.")
+    return seconds

@@ -1,0 +1,1 @@
+"""OpenAI request bodies: what is accepted, and what becomes of every field."""

@@ -1,0 +1,164 @@
+"""What the edge counts, and what it writes to its log: nothing of what callers say to models.
+
+Labels are `model` (known names only), `key_name`, `replica` and `reason`, which is `ok` or the error's reason.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from gpt_server.common.v1 import usage_pb2
+from gpt_server.edge.config import LogSettings
+
+DURATION_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+FIRST_TOKEN_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+PROBES = frozenset({"/health", "/readyz"})
+"""Paths that are asked for every few seconds; their lines are for debugging only."""
+
+access_log = logging.getLogger("gpt_server.edge.access")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One HTTP request and its answer, as the log and the metrics see it.
+
+    Attributes:
+        request_id: the caller's `x-request-id`, or ours.
+        key_name: name of the API key; empty without one.
+        model: served name; empty until it is found to be one.
+        reason: how it ended: `ok`, or the error's reason in lower case.
+        status: of the HTTP answer; 0 if there was none.
+        prompt_tokens: of all calls it took; likewise `completion_tokens`.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    key_name: str = ""
+    model: str = ""
+    reason: str = "ok"
+    status: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    started_at: float = field(default_factory=time.perf_counter)
+    first_token_at: float | None = None
+
+    def use(self, usages: Collection[usage_pb2.Usage]) -> None:
+        """Notes the tokens that it took."""
+        self.prompt_tokens = sum(usage.prompt_tokens for usage in usages)
+        self.completion_tokens = sum(usage.completion_tokens for usage in usages)
+
+
+class Telemetry:
+    """The metrics of one edge."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        name = "gpt_server_edge_"
+        self._requests = Counter(
+            name + "requests", "Requests that ended.", ["model", "key_name", "reason"], registry=registry
+        )
+        self._in_flight = Gauge(name + "requests_in_flight", "Requests being answered.", ["model"], registry=registry)
+        self._waiting = Gauge(
+            name + "requests_waiting", "Requests that no replica has taken yet.", ["model"], registry=registry
+        )
+        self._duration = Histogram(
+            name + "request_duration_seconds",
+            "From the request to the end of its answer.",
+            ["model"],
+            registry=registry,
+            buckets=DURATION_BUCKETS_S,
+        )
+        self._first_token = Histogram(
+            name + "time_to_first_token_seconds",
+            "From the request to the first output of the model.",
+            ["model"],
+            registry=registry,
+            buckets=FIRST_TOKEN_BUCKETS_S,
+        )
+        labels = ["model", "key_name"]
+        self._prompt_tokens = Counter(name + "prompt_tokens", "Tokens of prompts.", labels, registry=registry)
+        self._completion_tokens = Counter(name + "completion_tokens", "Tokens of answers.", labels, registry=registry)
+        self._retries = Counter(name + "retries", "Calls moved off a dead replica.", ["replica"], registry=registry)
+
+    @contextmanager
+    def waiting(self, model: str) -> Iterator[None]:
+        """Counts a request of `model` as waiting while the context is open."""
+        with self._waiting.labels(model).track_inprogress():
+            yield
+
+    def began(self, exchange: Exchange, model: str) -> None:
+        """Counts a request as being answered, until it has `ended`. Names are labels: `model` must be a known one."""
+        exchange.model = model
+        self._in_flight.labels(model).inc()
+
+    def retried(self, replica: str) -> None:
+        """Counts a call that was moved off `replica`."""
+        self._retries.labels(replica).inc()
+
+    def ended(self, exchange: Exchange) -> None:
+        """Counts a request that ended, and writes its line to the access log."""
+        now = time.perf_counter()
+        duration_s = now - exchange.started_at
+        model, key_name = exchange.model, exchange.key_name
+        self._requests.labels(model, key_name, exchange.reason).inc()
+        first_token_s = None
+        if model:
+            self._in_flight.labels(model).dec()
+            self._duration.labels(model).observe(duration_s)
+            self._prompt_tokens.labels(model, key_name).inc(exchange.prompt_tokens)
+            self._completion_tokens.labels(model, key_name).inc(exchange.completion_tokens)
+        if exchange.first_token_at is not None:
+            first_token_s = exchange.first_token_at - exchange.started_at
+            self._first_token.labels(model).observe(first_token_s)
+        level = logging.DEBUG if exchange.path in PROBES else logging.INFO
+        if access_log.isEnabledFor(level):
+            access_log.log(level, "%s", _line(exchange, duration_s, first_token_s))
+
+
+def _line(exchange: Exchange, duration_s: float, first_token_s: float | None) -> str:
+    """Returns `key=value` pairs. The path is the caller's text: it is quoted, so that it forges none."""
+    pairs: dict[str, object] = {
+        "request_id": exchange.request_id,
+        "method": exchange.method,
+        "path": quote(exchange.path),
+        "status": exchange.status,
+        "reason": exchange.reason,
+        "key": exchange.key_name,
+        "model": exchange.model,
+        "duration_s": f"{duration_s:.3f}",
+        "first_token_s": "" if first_token_s is None else f"{first_token_s:.3f}",
+        "prompt_tokens": exchange.prompt_tokens or "",
+        "completion_tokens": exchange.completion_tokens or "",
+    }
+    return " ".join(f"{key}={value}" for key, value in pairs.items() if value != "")
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logging(settings: LogSettings) -> None:
+    """Sends the log of this process to standard error."""
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(_JsonFormatter() if settings.format == "json" else text)
+    logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))

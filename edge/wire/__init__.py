@@ -1,0 +1,1 @@
+"""What the model says -> the bytes that OpenAI's clients read."""

@@ -1,0 +1,191 @@
+"""Chat requests become the protobuf messages that they should."""
+
+import base64
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from gpt_server.edge.config import MediaSettings
+from gpt_server.edge.media import MediaLoader
+from gpt_server.edge.schemas.chat import ChatCompletionRequest
+from gpt_server.edge.schemas.completions import CompletionRequest
+from gpt_server.edge.translation.generation import chat_request, completion_request
+
+PNG = base64.b64encode(b"\x89PNG").decode()
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+SCHEMA_TEXT = '{"type":"object","properties":{"a":{"type":"integer"}}}'
+
+
+async def translated(**fields: Any) -> dict[str, Any]:
+    """Returns the request message as a dictionary, under the names of the proto."""
+    body = ChatCompletionRequest.model_validate({"model": "m", "messages": [{"role": "user", "content": "x"}]} | fields)
+    request = await chat_request(body, MediaLoader(MediaSettings()))
+    return MessageToDict(request, preserving_proto_field_name=True)
+
+
+async def test_a_plain_request_sets_nothing_else() -> None:
+    assert await translated() == {
+        "model": "m",
+        "chat": {"messages": [{"role": "ROLE_USER", "content": [{"text": "x"}]}]},
+    }
+
+
+async def test_sampling() -> None:
+    fields = {
+        "temperature": 0,
+        "top_p": 0.5,
+        "top_k": 4,
+        "min_p": 0.25,
+        "n": 2,
+        "min_tokens": 1,
+        "stop_token_ids": [5],
+        "include_stop_str_in_output": True,
+        "ignore_eos": False,
+        "presence_penalty": 1,
+        "frequency_penalty": -1,
+        "repetition_penalty": 1.5,
+        "logprobs": True,
+        "top_logprobs": 3,
+        "skip_special_tokens": False,
+    }
+    request = await translated(**fields, stop="END", seed=7, max_completion_tokens=9, logit_bias={"5": -100}, user="u")
+    expected = fields | {"stop": ["END"], "seed": "7", "max_tokens": 9, "logit_bias": {"5": -100.0}}
+    assert request["sampling"] == expected
+
+
+async def test_messages() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}, "index": 0}
+    messages = [
+        {"role": "developer", "content": [{"type": "text", "text": "be kind"}], "name": "boss"},
+        {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "hm", "audio": None},
+        {"role": "tool", "content": "4", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "four", "refusal": None, "annotations": [], "reasoning": "ok"},
+        {"role": "assistant", "refusal": "no"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "never"}]},
+    ]
+    assert (await translated(messages=messages))["chat"]["messages"] == [
+        {"role": "ROLE_DEVELOPER", "content": [{"text": "be kind"}], "name": "boss"},
+        {"role": "ROLE_ASSISTANT", "tool_calls": [{"id": "c1", "name": "f", "arguments": "{}"}], "reasoning": "hm"},
+        {"role": "ROLE_TOOL", "content": [{"text": "4"}], "tool_call_id": "c1"},
+        {"role": "ROLE_ASSISTANT", "content": [{"text": "four"}], "reasoning": "ok"},
+        {"role": "ROLE_ASSISTANT", "content": [{"text": "no"}]},
+        {"role": "ROLE_ASSISTANT", "content": [{"text": "never"}]},
+    ]
+
+
+async def test_media() -> None:
+    content = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}, "prompt_cache_breakpoint": {}},
+        {"type": "input_audio", "input_audio": {"data": PNG, "format": "mp3"}},
+        {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PNG}", "filename": "a.pdf"}},
+        {"type": "file", "file": {"file_data": PNG}},
+    ]
+    (message,) = (await translated(messages=[{"role": "user", "content": content}]))["chat"]["messages"]
+    assert message["content"] == [
+        {"image": {"media": {"content": PNG, "media_type": "image/png"}, "detail": "IMAGE_DETAIL_LOW"}},
+        {"image": {"media": {"content": PNG, "media_type": "image/png"}}},
+        {"audio": {"content": PNG, "media_type": "audio/mpeg"}},
+        {"file": {"content": PNG, "media_type": "application/pdf", "filename": "a.pdf"}},
+        {"file": {"content": PNG}},
+    ]
+
+
+async def test_tools() -> None:
+    tools = [
+        {"type": "function", "function": {"name": "f", "description": "d", "parameters": SCHEMA, "strict": True}},
+        {"type": "function", "function": {"name": "g"}},
+    ]
+    request = await translated(tools=tools, parallel_tool_calls=False)
+    assert request["chat"]["tools"] == [
+        {"name": "f", "description": "d", "parameters": SCHEMA_TEXT, "strict": True},
+        {"name": "g"},
+    ]
+    assert request["chat"]["parallel_tool_calls"] is False
+
+
+@pytest.mark.parametrize(
+    ("choice", "mode", "names"),
+    [
+        ("none", "NONE", None),
+        ("auto", "AUTO", None),
+        ("required", "REQUIRED", None),
+        ({"type": "function", "function": {"name": "f"}}, "REQUIRED", ["f"]),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
+            },
+            "AUTO",
+            ["f"],
+        ),
+    ],
+)
+async def test_tool_choice(choice: Any, mode: str, names: list[str] | None) -> None:
+    found = (await translated(tool_choice=choice))["chat"]["tool_choice"]
+    assert found == {"mode": f"TOOL_CHOICE_MODE_{mode}"} | ({"allowed_tools": names} if names else {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "output"),
+    [
+        ({"response_format": {"type": "text"}}, None),
+        ({"response_format": {"type": "json_object"}}, {"json_object": {}}),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "a", "strict": True, "schema": SCHEMA},
+                }
+            },
+            {"json_schema": SCHEMA_TEXT},
+        ),
+        ({"guided_json": SCHEMA}, {"json_schema": SCHEMA_TEXT}),
+        ({"guided_json": SCHEMA_TEXT}, {"json_schema": SCHEMA_TEXT}),
+        ({"guided_regex": "a+"}, {"regex": "a+"}),
+        ({"guided_choice": ["a", "b"]}, {"choice": {"texts": ["a", "b"]}}),
+        ({"guided_grammar": "root ::= x"}, {"grammar": "root ::= x"}),
+        ({"structured_outputs": {"json": SCHEMA}}, {"json_schema": SCHEMA_TEXT}),
+        ({"structured_outputs": {"json_object": True}}, {"json_object": {}}),
+        ({"structured_outputs": {"regex": "a+"}}, {"regex": "a+"}),
+        ({"structured_outputs": {"choice": ["a"]}}, {"choice": {"texts": ["a"]}}),
+        ({"structured_outputs": {"grammar": "root ::= x"}}, {"grammar": "root ::= x"}),
+    ],
+)
+async def test_structured_output(fields: dict[str, Any], output: Any) -> None:
+    assert (await translated(**fields)).get("structured_output") == output
+
+
+async def test_reasoning_and_template() -> None:
+    request = await translated(
+        reasoning_effort="none",
+        enable_thinking=False,
+        thinking_token_budget=5,
+        chat_template_kwargs={"a": [1, "ü"]},
+        continue_final_message=True,
+        add_generation_prompt=False,
+        priority=-1,
+        return_token_ids=True,
+    )
+    assert request["reasoning"] == {"effort": "REASONING_EFFORT_NONE", "enabled": False, "max_tokens": 5}
+    assert request["chat"]["template_args_json"] == '{"a":[1,"ü"]}'
+    assert request["chat"]["continue_final_message"] is True
+    assert request["chat"]["add_generation_prompt"] is False
+    assert (request["priority"], request["return_token_ids"]) == (-1, True)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a", [{"text": "a"}]),
+        (["a", "b"], [{"text": "a"}, {"text": "b"}]),
+        ([1, 2], [{"token_ids": {"ids": [1, 2]}}]),
+        ([[1], [2, 3]], [{"token_ids": {"ids": [1]}}, {"token_ids": {"ids": [2, 3]}}]),
+    ],
+)
+def test_prompts_of_completions(prompt: Any, expected: list[Any]) -> None:
+    body = CompletionRequest.model_validate({"model": "m", "prompt": prompt, "logprobs": 0})
+    requests = [MessageToDict(completion_request(body, one), preserving_proto_field_name=True) for one in body.prompts]
+    sampling = {"max_tokens": 16, "logprobs": True, "top_logprobs": 0}
+    assert requests == [{"model": "m", "sampling": sampling} | one for one in expected]

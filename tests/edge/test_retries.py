@@ -1,0 +1,117 @@
+"""A call that a dead replica drops goes to another, as long as nothing of the output has been seen."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import httpx2
+import pytest
+
+from gpt_server.llm.v1 import llm_service_pb2 as pb
+from tests.edge.asking import chat
+from tests.edge.raw import raw_post
+from tests.edge.stub import STARTED, Stub, answer, finished, status_of, stub_service, text
+from tests.support.edge import RunningEdge, edge_server
+
+
+async def drop_at_once(stub: Stub, request: Any, context: Any) -> AsyncIterator[pb.GenerateResponse]:
+    """Refuses the call as a service does that is going down."""
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "going down")
+    yield STARTED
+
+
+async def drop_after_started(stub: Stub, request: Any, context: Any) -> AsyncIterator[pb.GenerateResponse]:
+    """Takes the call, then dies."""
+    yield STARTED
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "died")
+
+
+async def drop_after_text(stub: Stub, request: Any, context: Any) -> AsyncIterator[pb.GenerateResponse]:
+    """Dies when the caller has seen something."""
+    yield STARTED
+    yield text("a")
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "died")
+
+
+async def time_out(stub: Stub, request: Any, context: Any) -> AsyncIterator[pb.GenerateResponse]:
+    """Is too slow."""
+    await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "")
+    yield finished()
+
+
+def first_pick(stub: Stub) -> None:
+    """Makes the edge prefer this replica: it says that it has room for more."""
+    stub.statuses = [status_of("m")]
+    stub.statuses[0].model.limits.max_running = 1000
+    stub.statuses[0].running = 0
+
+
+def second_pick(stub: Stub) -> None:
+    """Makes the edge avoid this replica: it says that it is busy."""
+    stub.statuses = [status_of("m")]
+    stub.statuses[0].running = 5
+
+
+async def ask(edge: RunningEdge, **fields: Any) -> httpx2.Response:
+    """Sends a chat request."""
+    async with httpx2.AsyncClient(base_url=edge.url) as client:
+        return await client.post("/v1/chat/completions", json=chat(model="m", **fields))
+
+
+@pytest.mark.parametrize("play", [drop_at_once, drop_after_started])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_another_replica_answers(play: Any, stream: bool) -> None:
+    async with stub_service(play, replica="bad") as bad, stub_service(answer, replica="good") as good:
+        first_pick(bad)
+        second_pick(good)
+        async with edge_server([bad.address, good.address]) as edge:
+            response = await ask(edge, stream=stream)
+            assert response.status_code == 200
+            assert "good" in response.text
+            assert response.text.count('"role"') == 1
+            assert (len(bad.requests), len(good.requests)) == (1, 1)
+            assert bad.metadata[0]["x-request-id"] == good.metadata[0]["x-request-id"]
+            assert all(replica.in_flight == 0 for replica in edge.edge.replicas)
+
+
+async def test_not_after_the_first_text() -> None:
+    async with stub_service(drop_after_text, replica="bad") as bad, stub_service(answer, replica="good") as good:
+        first_pick(bad)
+        second_pick(good)
+        async with (
+            edge_server([bad.address, good.address]) as edge,
+            raw_post(edge.url, "/v1/chat/completions", chat(model="m", stream=True)) as response,
+        ):
+            await response.read_all()
+            assert not response.complete
+            assert b"engine_unavailable" in response.body
+            assert good.requests == []
+
+
+async def test_never_after_a_deadline() -> None:
+    async with stub_service(time_out, replica="bad") as bad, stub_service(answer, replica="good") as good:
+        first_pick(bad)
+        second_pick(good)
+        async with edge_server([bad.address, good.address]) as edge:
+            response = await ask(edge)
+            assert response.status_code == 504
+            assert good.requests == []
+
+
+async def test_each_replica_is_asked_once() -> None:
+    async with (
+        stub_service(drop_at_once, replica="a") as a,
+        stub_service(drop_at_once, replica="b") as b,
+        edge_server([a.address, b.address]) as edge,
+    ):
+        response = await ask(edge)
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "engine_unavailable"
+        assert "going down" not in response.text
+        assert (len(a.requests), len(b.requests)) == (1, 1)
+
+
+async def test_one_replica_has_no_other(stub: Stub, stub_edge: RunningEdge) -> None:
+    stub.play = drop_at_once
+    assert (await ask(stub_edge)).status_code == 503
+    assert len(stub.requests) == 1
