@@ -6,6 +6,7 @@ nothing of the model's output has been seen; a call whose deadline has passed is
 
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import grpc
@@ -74,6 +75,9 @@ class Generation:
         while not message.HasField("finished"):
             message = await self._next(repeatable=False)
             yield message
+        # The answer is whole; but a call that is left before its end counts as cancelled at the service.
+        with suppress(grpc.aio.AioRpcError):
+            await self._call.read()
 
     def close(self) -> None:
         """Ends the call, if it still runs. May be called at any time, more than once."""

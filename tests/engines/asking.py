@@ -118,6 +118,11 @@ def greedy(max_tokens: int = 24, **fields: object) -> Sampling:
     return Sampling(temperature=0, max_tokens=max_tokens, **fields)  # type: ignore[arg-type]
 
 
+def undecided(**fields: object) -> Sampling:
+    """Makes sampling that has to choose, however sure of itself the model is: among 40 tokens, raised alike."""
+    return Sampling(temperature=2.0, top_p=1.0, logit_bias=dict.fromkeys(range(40, 80), 100.0), **fields)  # type: ignore[arg-type]
+
+
 async def ask(engine: LLMEngine, wanted: GenerateRequest) -> Answer:
     """Returns the answer to a request, after checks of what holds for every answer."""
     prepared = await engine.prepare(wanted)

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gpt_server.services.common.errors import InvalidField
 from gpt_server.services.llm.engine import Reasoning, Sampling, StructuredOutput, Tool
-from tests.engines.asking import Answer, Subject, ask, greedy, request
+from tests.engines.asking import Answer, Subject, ask, greedy, request, undecided
 from tests.engines.llm_suite import SCHEMA, LLMSuite
 
 TOKENS = 24
@@ -130,7 +130,7 @@ class LLMModelSuite(LLMSuite):
         assert [answer.token_ids(choice) for choice in range(3)] == [clear[0].continuation] * 3
 
     async def test_choices_differ(self, subject: Subject) -> None:
-        sampling = Sampling(temperature=1.5, n=4, seed=11, max_tokens=12, ignore_eos=True)
+        sampling = undecided(n=4, seed=11, max_tokens=12, ignore_eos=True)
         answer = await ask(subject.engine, request(sampling=sampling))
         assert len({tuple(answer.token_ids(choice)) for choice in range(4)}) == 4
 

@@ -6,6 +6,7 @@ import pytest
 
 from gpt_server.services.llm.engine import (
     Chat,
+    GenerateRequest,
     Message,
     Part,
     Reasoning,
@@ -65,9 +66,13 @@ async def test_parallel_calls(hf: Subject) -> None:
 
 
 async def test_a_call_that_is_cut_off_ends_by_length(hf: Subject) -> None:
-    wanted = request(sampling=greedy(12), tools=(WEATHER,), tool_choice=ToolChoice("required"))
-    answer = await ask(hf.engine, wanted)
+    def wanted(max_tokens: int) -> GenerateRequest:
+        return request(sampling=greedy(max_tokens), tools=(WEATHER,), tool_choice=ToolChoice("required"))
+
+    whole = await ask(hf.engine, wanted(200))
+    answer = await ask(hf.engine, wanted(whole.finished.usage.completion_tokens - 4))
     assert answer.text() == ""
+    assert [name for name, _ in answer.calls()] == [name for name, _ in whole.calls()]
     assert answer.finished.choices[0].finish_reason == "length"
 
 
