@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -121,44 +122,49 @@ class Telemetry:
             self._first_token.labels(model).observe(first_token_s)
         level = logging.DEBUG if exchange.path in PROBES else logging.INFO
         if access_log.isEnabledFor(level):
-            access_log.log(level, "%s", _line(exchange, duration_s, first_token_s))
+            fields = _fields(exchange, duration_s, first_token_s)
+            access_log.log(level, "%s %s", exchange.method, fields.pop("path"), extra={"fields": fields})
 
 
-def _line(exchange: Exchange, duration_s: float, first_token_s: float | None) -> str:
-    """Returns `key=value` pairs. The path is the caller's text: it is quoted, so that it forges none."""
-    pairs: dict[str, object] = {
-        "request_id": exchange.request_id,
-        "method": exchange.method,
+def _fields(exchange: Exchange, duration_s: float, first_token_s: float | None) -> dict[str, object]:
+    """Returns what the log says of a request. The path is the caller's text: quoted, it forges nothing."""
+    fields = {
         "path": quote(exchange.path),
+        "request_id": exchange.request_id,
         "status": exchange.status,
         "reason": exchange.reason,
         "key": exchange.key_name,
         "model": exchange.model,
-        "duration_s": f"{duration_s:.3f}",
-        "first_token_s": "" if first_token_s is None else f"{first_token_s:.3f}",
+        "duration_s": round(duration_s, 4),
+        "first_token_s": "" if first_token_s is None else round(first_token_s, 4),
         "prompt_tokens": exchange.prompt_tokens or "",
         "completion_tokens": exchange.completion_tokens or "",
     }
-    return " ".join(f"{key}={value}" for key, value in pairs.items() if value != "")
+    return {name: value for name, value in fields.items() if value != ""}
 
 
-class _JsonFormatter(logging.Formatter):
+class LogFormat(logging.Formatter):
+    """One record, one line, in the shape of the services' logs: for people, or one JSON object."""
+
+    def __init__(self, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
     def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        time_ = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        level, message = record.levelname.lower(), record.getMessage()
+        fields: dict[str, object] = getattr(record, "fields", {})
+        traceback = {"traceback": self.formatException(record.exc_info)} if record.exc_info else {}
+        if self._as_json:
+            head = {"time": time_, "level": level, "logger": record.name, "message": message}
+            return json.dumps(head | fields | traceback, ensure_ascii=False)
+        pairs = "".join(f" {name}={value}" for name, value in fields.items())
+        return "\n".join([f"{time_} {level:7} {message}{pairs}", *traceback.values()])
 
 
 def configure_logging(settings: LogSettings) -> None:
     """Sends the log of this process to standard error."""
     handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    handler.setFormatter(_JsonFormatter() if settings.format == "json" else text)
+    handler.setFormatter(LogFormat(settings.format == "json"))
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -44,12 +44,17 @@ def only(calls: Any) -> Any:
     return calls[0]
 
 
-async def running(demo: RunningStack) -> float:
-    """What the service's metrics say about slots that are held."""
+async def metric(demo: RunningStack, start: str) -> float:
+    """Sum of the service's metrics whose lines begin so."""
     admin = demo.children()["demo-chat-0"]["admin"]
     async with aiohttp.ClientSession() as session, session.get(f"http://{admin}/metrics") as response:
         lines = (await response.text()).splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("gpt_server_running_requests{"))
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
+
+
+async def running(demo: RunningStack) -> float:
+    """Slots that are held."""
+    return await metric(demo, "gpt_server_running_requests{")
 
 
 async def test_streamed_is_the_same_as_whole(client: AsyncOpenAI) -> None:
@@ -136,9 +141,11 @@ async def test_choices_and_logprobs(client: AsyncOpenAI) -> None:
 
 async def test_many_at_once(client: AsyncOpenAI, demo: RunningStack) -> None:
     alone = (await client.chat.completions.create(**said("What is 3 + 4?"))).choices[0].message.content
+    failed = await metric(demo, "gpt_server_errors_total{")
     answers = await asyncio.gather(*[client.chat.completions.create(**said("What is 3 + 4?")) for _ in range(24)])
     assert {answer.choices[0].message.content for answer in answers} == {alone}
     assert await running(demo) == 0
+    assert await metric(demo, "gpt_server_errors_total{") == failed
 
 
 @pytest.mark.parametrize(

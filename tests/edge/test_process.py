@@ -166,7 +166,8 @@ async def test_a_json_log(tmp_path: Path) -> None:
             await client.get(f"{edge.url}/version", headers={"x-request-id": "mine-1"})
         _, log = await edge.stop()
     lines = [json.loads(line) for line in log.splitlines()]
-    assert any("request_id=mine-1" in line["message"] and line["level"] == "info" for line in lines)
+    (line,) = [line for line in lines if line.get("request_id") == "mine-1"]
+    assert (line["level"], line["message"], line["status"]) == ("info", "GET /version", 200)
 
 
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 from pydantic import SecretStr
 
+from gpt_server.edge.telemetry import LogFormat
 from tests.edge.asking import chat, completion
 from tests.edge.raw import raw_post
 from tests.support.edge import RunningEdge, edge_server
@@ -83,14 +84,16 @@ async def test_a_line_per_request_and_no_word_of_the_prompt(
     ):
         await client.post("/v1/chat/completions", json=chat("secret words"), headers={"x-request-id": "mine-1"})
         await client.get("/with%0aline%20status=200?query=secret")
-    lines = [record.getMessage() for record in caplog.records if record.name == "gpt_server.edge.access"]
+    written = [record for record in caplog.records if record.name == "gpt_server.edge.access"]
+    lines = [LogFormat(as_json=False).format(record) for record in written]
     assert len(lines) == 2
     for part in (
-        "request_id=mine-1 method=POST path=/v1/chat/completions status=200 reason=ok key=alice model=fake-chat",
+        "POST /v1/chat/completions request_id=mine-1 status=200 reason=ok key=alice model=fake-chat",
         "prompt_tokens=2 completion_tokens=4",
     ):
         assert part in lines[0]
-    assert "path=/with%0Aline%20status%3D200 status=404 reason=unknown_url" in lines[1]
+    assert "GET /with%0Aline%20status%3D200 request_id=" in lines[1]
+    assert "status=404 reason=unknown_url" in lines[1]
     assert not any("secret" in line or "sk-1" in line for line in lines)
 
 
