@@ -11,6 +11,7 @@ import yaml
 from gpt_server.launcher.config import check
 from gpt_server.launcher.yaml_file import YamlFile
 from tests.support.demo import output_of, service_address
+from tests.support.needs import need
 from tests.support.stack import RunningStack
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def run(demo: RunningStack, language: str, code: str) -> str:
     code = code.replace("http://127.0.0.1:8000", demo.url)
-    program = ["bash", "-c"] if language == "sh" else [sys.executable, "-c"]
+    program = [need("bash"), "-c"] if language == "sh" and need("curl") else [sys.executable, "-c"]
     return await output_of(*program, code, service_address(demo))
 
 
@@ -34,12 +35,11 @@ async def test_example_of_the_readme(demo: RunningStack, number: int) -> None:
 
 async def test_examples_of_the_banner(demo: RunningStack) -> None:
     curl = next(i for i, line in enumerate(demo.lines) if line.startswith("curl "))
-    answer = json.loads(
-        await output_of("bash", "-c", "\n".join(demo.lines[curl : curl + 2]).replace("curl", "curl -s"))
-    )
+    command = "\n".join(demo.lines[curl : curl + 2]).replace("curl", f"{need('curl')} -s", 1)
+    answer = json.loads(await output_of(need("bash"), "-c", command))
     assert answer["choices"][0]["message"]["content"]
     begin, end = next(i for i, line in enumerate(demo.lines) if "<<'END'" in line), demo.lines.index("END")
-    assert (await output_of("bash", "-c", "\n".join(demo.lines[begin : end + 1]))).strip()
+    assert (await output_of(need("bash"), "-c", "\n".join(demo.lines[begin : end + 1]))).strip()
 
 
 async def test_configuration_of_the_readme() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.edge.asking import chat
 from tests.edge.stub import Stub
-from tests.services.certificates import Authority
+from tests.support.certificates import Authority
 from tests.support.edge import edge_server
 from tests.support.service import llm_service
 

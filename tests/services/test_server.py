@@ -17,7 +17,7 @@ from gpt_server.llm.v1 import llm_service_pb2 as pb
 from gpt_server.llm.v1 import llm_service_pb2_grpc
 from gpt_server.services.common.settings import BadSettings
 from tests.services.asking import ask, refusal, text_of
-from tests.services.certificates import Authority
+from tests.support.certificates import Authority
 from tests.support.service import RunningService, llm_service
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

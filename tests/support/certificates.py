@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from tests.support.needs import need
+
 
 class Authority:
     """Signs certificates; everything lies in one folder."""
@@ -33,4 +35,4 @@ class Authority:
         return "-keyout", str(self.folder / f"{name}.key"), "-out", str(self.folder / f"{name}.pem")
 
     def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
+        subprocess.run([need("openssl"), *arguments], check=True, capture_output=True, timeout=60)
