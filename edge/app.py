@@ -8,10 +8,11 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from gpt_server.edge.auth import Authentication, load_keys
+from gpt_server.edge.auth import DOCS_ASSETS, Authentication, load_keys
 from gpt_server.edge.bodies import BodyLimit
 from gpt_server.edge.channels import open_channel
 from gpt_server.edge.config import EdgeSettings
@@ -33,11 +34,12 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     """
     replicas = ReplicaSet(partial(open_channel, settings=settings.channel))
     edge = Edge(settings, replicas, MediaLoader(settings.media), Telemetry())
-    app = FastAPI(
+    app = FastAPIOffline(  # /docs needs no other host for its scripts
         title="GPT Server",
         version=version("gpt-server"),
         lifespan=_following_discovery,
         redoc_url=None,
+        static_url=DOCS_ASSETS,
         dependencies=[Depends(HTTPBearer(auto_error=False))],  # only shows /docs where a key goes; auth.py checks it
         responses={"4XX": {"model": ErrorDocument}, "5XX": {"model": ErrorDocument}},
     )

@@ -11,7 +11,19 @@ from gpt_server.edge.config import EdgeSettings
 from gpt_server.edge.context import exchange_of
 from gpt_server.edge.errors import ApiError
 
-OPEN_PATHS = frozenset({"/health", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+DOCS_ASSETS = "/docs/assets"
+OPEN_PATHS = frozenset(
+    {
+        "/health",
+        "/readyz",
+        "/docs",
+        "/docs/oauth2-redirect",
+        "/openapi.json",
+        f"{DOCS_ASSETS}/favicon.png",
+        f"{DOCS_ASSETS}/swagger-ui-bundle.js",
+        f"{DOCS_ASSETS}/swagger-ui.css",
+    }
+)
 """Paths that need no key: they say nothing but whether the server is well, and what its API looks like."""
 
 

@@ -1,5 +1,6 @@
 """API keys: who gets in, and what is open to everyone."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -61,6 +62,16 @@ async def test_with_a_key(guarded: httpx2.AsyncClient, header: dict[str, str]) -
 @pytest.mark.parametrize("path", ["/health", "/readyz", "/docs", "/openapi.json"])
 async def test_open_to_everyone(guarded: httpx2.AsyncClient, path: str) -> None:
     assert (await guarded.get(path)).status_code == 200
+
+
+@one_loop
+async def test_the_docs_need_no_key_and_no_other_host(guarded: httpx2.AsyncClient) -> None:
+    page = (await guarded.get("/docs")).text
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(assets) == 3
+    for asset in assets:
+        assert asset.startswith("/docs/assets/")
+        assert (await guarded.get(asset)).status_code == 200
 
 
 def test_keys_of_a_file(tmp_path: Path) -> None:
