@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.support.demo import output_of
+from tests.support.raw import events_of, raw_post
 from tests.support.stack import RunningStack, alive, gone, stack
 
 FAKE = {"engine": "fake", "model": "none"}
@@ -98,6 +99,43 @@ async def test_crashed_process_comes_back(tmp_path: Path, session: aiohttp.Clien
         after = {name: child["pid"] for name, child in running.children().items()}
         assert {name for name in after if after[name] != before[name]} == {crashed}
         await end(running)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_answer_of_a_killed_service_is_no_answer(
+    tmp_path: Path, session: aiohttp.ClientSession, stream: bool
+) -> None:
+    config = write(tmp_path / "a.yaml", {"one": FAKE})
+    async with stack(tmp_path, "-c", str(config)) as running:
+        body = {"model": "one", "messages": [{"role": "user", "content": "x"}], "stream": stream}
+        body["chat_template_kwargs"] = {"fake": {"tokens": 100_000, "token_s": 0.01}}
+        async with raw_post(running.url, "/v1/chat/completions", body, read_head=False) as answer:
+            if stream:
+                await answer.read_head()
+                await answer.read_until(b'"content":" ')
+            else:
+                await slot_is_taken(session, running.children()["one-0"]["admin"])
+            os.kill(running.children()["one-0"]["pid"], signal.SIGKILL)
+            if stream:
+                await answer.read_all()
+                assert not answer.complete
+                error = events_of(answer.body)[-1]["error"]
+            else:
+                await answer.read_head()
+                assert answer.status == 503
+                error = json.loads(await answer.reader.readexactly(int(answer.headers["content-length"])))["error"]
+        assert error["code"] == "engine_unavailable"
+        await end(running)
+
+
+async def slot_is_taken(session: aiohttp.ClientSession, admin: str) -> None:
+    """Waits until the service's metrics say that a request runs."""
+    async with asyncio.timeout(60):
+        while True:
+            async with session.get(f"http://{admin}/metrics") as response:
+                if 'running_requests{engine="fake",model="one"} 1.0' in await response.text():
+                    return
+            await asyncio.sleep(0.02)
 
 
 async def test_nothing_outlives_a_killed_launcher(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 from tests.edge.asking import chat, completion
-from tests.edge.raw import raw_post
 from tests.edge.stub import STARTED, Stub, text
 from tests.support.edge import RunningEdge
+from tests.support.raw import raw_post
 from tests.support.service import RunningService
 
 LIMIT_S = 10.0  # only so that a failure ends

@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 
 from tests.edge.asking import completion
-from tests.edge.raw import events_of
+from tests.support.raw import events_of
 
 
 async def test_choices_of_several_prompts(http: httpx2.AsyncClient) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 from tests.edge.asking import chat, completion
-from tests.edge.raw import events_of, raw_post
 from tests.edge.stub import STARTED, Stub, text
 from tests.support.edge import RunningEdge
+from tests.support.raw import events_of, raw_post
 
 PATHS = ["/v1/chat/completions", "/v1/completions"]
 

@@ -16,8 +16,8 @@ import yaml
 from gpt_server.edge.__main__ import main
 from gpt_server.edge.serving import address_of, listen
 from tests.edge.asking import chat
-from tests.edge.raw import raw_post
 from tests.edge.stub import STARTED, Stub, finished, text
+from tests.support.raw import raw_post
 
 LIMIT_S = 60.0  # only so that a failure ends
 

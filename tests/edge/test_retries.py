@@ -9,9 +9,9 @@ import pytest
 
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 from tests.edge.asking import chat
-from tests.edge.raw import raw_post
 from tests.edge.stub import STARTED, Stub, answer, finished, status_of, stub_service, text
 from tests.support.edge import RunningEdge, edge_server
+from tests.support.raw import raw_post
 
 
 async def drop_at_once(stub: Stub, request: Any, context: Any) -> AsyncIterator[pb.GenerateResponse]:

@@ -10,9 +10,9 @@ import pytest
 
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 from tests.edge.asking import chat, completion
-from tests.edge.raw import events_of, raw_post
 from tests.edge.stub import STARTED, Stub, finished, text
 from tests.support.edge import RunningEdge, edge_server
+from tests.support.raw import events_of, raw_post
 from tests.support.service import RunningService
 
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in ("f", "g")]

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from gpt_server.edge.telemetry import LogFormat
 from tests.edge.asking import chat, completion
-from tests.edge.raw import raw_post
 from tests.support.edge import RunningEdge, edge_server
+from tests.support.raw import raw_post
 from tests.support.service import RunningService
 
 PREFIX = "gpt_server_edge_"
