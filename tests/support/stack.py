@@ -103,8 +103,10 @@ async def stack(
         await running.ended()
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that waits to be reaped does not."""
+def alive(pid: int | None) -> bool:
+    """Whether a process runs; one that waits to be reaped does not, nor one that is not there (`None`)."""
+    if pid is None:
+        return False
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
