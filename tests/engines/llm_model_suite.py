@@ -185,11 +185,21 @@ class LLMModelSuite(LLMSuite):
         await self._compare(subject, plain, clear, change, repetition_penalty=1.8)
 
     async def test_presence_and_frequency_penalties(self, subject: Subject, plain: Plain, clear: list[Clear]) -> None:
+        # A model that is sure of itself repeats a token only if it is raised; the penalties then tire it out.
+        raised = clear[0].continuation[0]
+
         def change(one: Clear, logits: torch.Tensor, sampled: list[int]) -> torch.Tensor:
             counts = torch.bincount(torch.tensor(sampled, dtype=torch.long), minlength=len(logits))
+            logits[raised] += 20.0
             return logits - 1.9 * counts - 1.1 * (counts > 0)
 
-        await self._compare(subject, plain, clear, change, frequency_penalty=1.9, presence_penalty=1.1)
+        penalties = {"frequency_penalty": 1.9, "presence_penalty": 1.1}
+        await self._compare(subject, plain, clear, change, logit_bias={raised: 20.0}, **penalties)
+        answer = await ask(subject.engine, request(clear[0].text, sampling=greedy(TOKENS, logit_bias={raised: 20.0})))
+        tired = greedy(TOKENS, logit_bias={raised: 20.0}, **penalties)
+        assert answer.token_ids().count(raised) > (
+            await ask(subject.engine, request(clear[0].text, sampling=tired))
+        ).token_ids().count(raised)
 
     async def _compare(
         self,
