@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("engine")
     install.add_argument("--dir", type=Path, help="where to make it (default: where `up` looks for it)")
     install.add_argument("--python", help="interpreter of the environment (default: this one)")
+    install.add_argument("--device", choices=("cpu", "cuda"), help="what it is for (default: what this machine has)")
     install.set_defaults(command=_engines_install)
     models = commands.add_parser("models", help="list models: configured, running, downloaded")
     _add_config(models)
@@ -97,16 +98,16 @@ def _doctor(flags: argparse.Namespace) -> int:
 def _engines_list(flags: argparse.Namespace) -> int:
     from gpt_server.launcher import engines
 
-    for name, engine in engines.ENGINES.items():
-        python = engines.python_of(name)
-        print(f"{name:12} {engine.service:6} {python or f'not installed: gpt-server engines install {name}'}")
+    for engine in engines.ENGINES:
+        where = engine.python or f"not installed: gpt-server engines install {engine.name}"
+        print(f"{engine.name:12} {engine.service:6} {where}")
     return 0
 
 
 def _engines_install(flags: argparse.Namespace) -> int:
     from gpt_server.launcher import engines
 
-    python = engines.install(flags.engine, flags.dir, flags.python)
+    python = engines.install(flags.engine, flags.dir, flags.python, flags.device)
     print(f"{flags.engine} is installed: {python}")
     return 0
 

@@ -64,12 +64,12 @@ def _gpus() -> Iterator[Finding]:
 
 
 def _engines() -> Iterator[Finding]:
-    for name, engine in engines.ENGINES.items():
-        python = engines.python_of(name)
-        well = python is not None and engines.is_whole(name, python)
+    for engine in engines.ENGINES:
+        python = engine.python
+        well = python is not None and engine.is_whole(python)
         state = f"runs in {python}" if well else f"is broken in {python}" if python else "is not installed"
-        remedy = "" if well else f"; install it with: gpt-server engines install {name}"
-        yield Finding(f"engine {name} ({engine.service}) {state}{remedy}", not well)
+        remedy = "" if well else f"; install it with: gpt-server engines install {engine.name}"
+        yield Finding(f"engine {engine.name} ({engine.service}) {state}{remedy}", not well)
 
 
 def _running() -> Iterator[Finding]:

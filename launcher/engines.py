@@ -5,13 +5,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from gpt_server.launcher import folders
 from gpt_server.launcher.wheel import our_wheel
+
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 class EngineProblem(Exception):
@@ -24,59 +27,67 @@ class Engine:
 
     Attributes:
         service: the modality it is for.
+        name: what configurations call it; unique in its modality.
         library: module that must be importable where it runs; empty if it needs none.
-        lock: name of the lock that its environment is made from; empty if it needs none of its own.
+        environment: name of its own environment, which engines of one library share; empty if it needs none.
     """
 
     service: str
-    library: str
-    lock: str
+    name: str
+    library: str = ""
+    environment: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its own environment lies, made or not."""
+        return folders.environments() / self.environment
+
+    @property
+    def python(self) -> Path | None:
+        """The Python it runs in: its own environment's, else this one if it has the library, else `None`."""
+        own = self.folder / "bin" / "python"
+        if self.environment and own.exists():
+            return own
+        return Path(sys.executable) if not self.library or importlib.util.find_spec(self.library) else None
+
+    def is_whole(self, python: Path) -> bool:
+        """Whether an interpreter finds its library and our own package; nothing is imported."""
+        wanted = [f"gpt_server.services.{self.service}", *filter(None, [self.library])]
+        code = f"import sys, importlib.util as u; sys.exit(not all(map(u.find_spec, {wanted})))"
+        return subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-ENGINES: Mapping[str, Engine] = {
-    "hf": Engine("llm", "transformers", "llm-hf.lock"),
-    "fake": Engine("llm", "", ""),
+ENGINES: Sequence[Engine] = (
+    Engine("llm", "hf", "transformers", "llm-hf"),
+    Engine("llm", "vllm", "vllm", "vllm"),
+    Engine("llm", "fake"),
+)
+
+#: Environment -> lock for machines without a GPU, lock for those with one. Most libraries have one distribution for both.
+LOCKS: Mapping[str, tuple[str, str]] = {
+    "llm-hf": ("llm-hf.lock", "llm-hf.lock"),
+    "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
 }
 
 
 def find(service: str, name: str) -> Engine:
     """Returns an engine of a modality. Raises `EngineProblem`: there is none of that name."""
-    names = [known for known, engine in ENGINES.items() if engine.service == service]
-    if name in names:
-        return ENGINES[name]
-    meant = get_close_matches(name, names, 1)
+    known = {engine.name: engine for engine in ENGINES if engine.service == service}
+    if name in known:
+        return known[name]
+    meant = get_close_matches(name, known, 1)
     guess = f"did you mean {meant[0]}? " if meant else ""
-    raise EngineProblem(f"unknown engine {name!r}; {guess}engines of {service}: {', '.join(sorted(names))}")
+    raise EngineProblem(f"unknown engine {name!r}; {guess}engines of {service}: {', '.join(sorted(known))}")
 
 
-def environment(name: str) -> Path:
-    """Returns where an engine's own environment lies, made or not."""
-    return folders.environments() / f"{ENGINES[name].service}-{name}"
-
-
-def python_of(name: str) -> Path | None:
-    """Returns the Python an engine runs in: its own environment's, else this one if it has the library, else `None`."""
-    own = environment(name) / "bin" / "python"
-    if own.exists():
-        return own
-    library = ENGINES[name].library
-    return Path(sys.executable) if not library or importlib.util.find_spec(library) else None
-
-
-def is_whole(name: str, python: Path) -> bool:
-    """Whether an interpreter finds an engine's library and our own package; nothing is imported."""
-    wanted = [f"gpt_server.services.{ENGINES[name].service}", *filter(None, [ENGINES[name].library])]
-    code = f"import sys, importlib.util as u; sys.exit(not all(map(u.find_spec, {wanted})))"
-    return subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
-
-
-def install(name: str, folder: Path | None = None, python: str | None = None) -> Path:
+def install(name: str, folder: Path | None = None, python: str | None = None, device: str | None = None) -> Path:
     """Makes an engine's environment from its lock, with our own package in it.
 
     Args:
-        name: of the engine.
+        name: of the engine, in whatever modality.
         folder: where; its usual place if `None`.
         python: interpreter of the environment; this one if `None`.
+        device: `cpu` or `cuda`; what the machine has if `None`.
 
     Returns:
         The environment's Python.
@@ -84,23 +95,35 @@ def install(name: str, folder: Path | None = None, python: str | None = None) ->
     Raises:
         EngineProblem: there is nothing to install, uv is missing, or a step has failed.
     """
-    engine = ENGINES.get(name)
-    if engine is None:
-        raise EngineProblem(f"unknown engine {name!r}; engines: {', '.join(sorted(ENGINES))}")
-    if not engine.lock:
-        raise EngineProblem(f"the {name} engine needs no environment of its own")
-    target = folder or environment(name)
+    engine = _with_environment(name)
+    lock = LOCKS[engine.environment][(device or present_device()) == "cuda"]
+    target = folder or engine.folder
     inside = target / "bin" / "python"
     try:
         with tempfile.TemporaryDirectory() as scratch:
             wheel = our_wheel(Path(scratch), uv())
             _uv("venv", "--allow-existing", "--python", python or sys.executable, target)
-            _uv("pip", "sync", "--require-hashes", "--python", inside, folders.locks() / engine.lock)
+            _uv("pip", "sync", "--require-hashes", "--python", inside, folders.locks() / lock)
             _uv("pip", "install", "--no-deps", "--python", inside, wheel)
     except subprocess.CalledProcessError as error:
         command = " ".join(error.cmd[1:3])
         raise EngineProblem(f"uv {command} has failed with exit code {error.returncode}; see above") from None
     return inside
+
+
+def present_device() -> str:
+    """Returns `cuda` where an NVIDIA driver is loaded, else `cpu`."""
+    return "cuda" if NVIDIA_DRIVER.exists() else "cpu"
+
+
+def _with_environment(name: str) -> Engine:
+    engines = [engine for engine in ENGINES if engine.name == name]
+    if not engines:
+        raise EngineProblem(f"unknown engine {name!r}; engines: {', '.join(sorted({one.name for one in ENGINES}))}")
+    for engine in engines:
+        if engine.environment:
+            return engine
+    raise EngineProblem(f"the {name} engine needs no environment of its own")
 
 
 def uv() -> str:

@@ -105,8 +105,7 @@ def _pythons(config: StackConfig, file: YamlFile) -> dict[str, str]:
 
 
 def _python(model: ModelConfig) -> str:
-    engines.find(model.service, model.engine)
-    found = model.local.python or engines.python_of(model.engine)
+    found = model.local.python or engines.find(model.service, model.engine).python
     if found is None:
         raise EngineProblem(
             f"the {model.engine} engine is not installed; install it with: gpt-server engines install {model.engine}"

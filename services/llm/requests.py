@@ -82,6 +82,9 @@ def generate_request(request: pb.GenerateRequest, request_id: str, adapter: str 
         reasoning=_if_set(request, "reasoning", request.reasoning, reasoning),
         priority=_optional(request, "priority"),
         return_token_ids=_optional(request, "return_token_ids"),
+        add_special_tokens=_optional(request, "add_special_tokens"),
+        truncate_prompt_tokens=_optional(request, "truncate_prompt_tokens"),
+        cache_salt=request.cache_salt,
     )
 
 

@@ -25,6 +25,7 @@ from gpt_server.services.llm.engine import (
 S = TypeVar("S", bound=Sequence[object])
 
 MAX_RESPONSE_BYTES = 1024 * 1024
+CHARACTERS_A_PIECE, LOGPROBS_A_PIECE = 100_000, 500
 
 FINISH_REASONS: Mapping[FinishReason, "pb.FinishReason.ValueType"] = {
     "stop": pb.FINISH_REASON_STOP,
@@ -53,12 +54,15 @@ def outputs(output: Output, queue_s: float) -> Iterator[pb.GenerateResponse]:
         queue_s: time in the service's queue, added to the engine's own in `Finished.timings`.
     """
     response = pb.GenerateResponse(
+        prompt_logprobs=[_token_logprob(logprob) for logprob in output.prompt_logprobs],
         deltas=[_delta(delta) for delta in output.deltas],
         finished=_finished(output.finished, queue_s) if output.finished else None,
     )
     if response.ByteSize() <= MAX_RESPONSE_BYTES:
         yield response
         return
+    for logprobs in _slices(output.prompt_logprobs, LOGPROBS_A_PIECE):
+        yield pb.GenerateResponse(prompt_logprobs=[_token_logprob(logprob) for logprob in logprobs])
     for delta in output.deltas:
         for piece in _pieces(delta):
             yield pb.GenerateResponse(deltas=[_delta(piece)])
@@ -156,20 +160,20 @@ def _sampling(options: Sampling) -> sampling_pb2.Sampling:
     return sampling_pb2.Sampling(**{name: getattr(options, name) for name in names})
 
 
-def _pieces(delta: Delta, characters: int = 100_000, items: int = 500) -> Iterator[Delta]:
+def _pieces(delta: Delta) -> Iterator[Delta]:
     """Cuts a delta into small ones that say the same, one field at a time."""
-    for text in _slices(delta.reasoning, characters):
+    for text in _slices(delta.reasoning, CHARACTERS_A_PIECE):
         yield Delta(delta.choice, reasoning=text)
-    for text in _slices(delta.content, characters):
+    for text in _slices(delta.content, CHARACTERS_A_PIECE):
         yield Delta(delta.choice, content=text)
     for call in delta.tool_calls:
         if call.id or call.name:
             yield Delta(delta.choice, tool_calls=[ToolCallDelta(call.index, call.id, call.name)])
-        for text in _slices(call.arguments, characters):
+        for text in _slices(call.arguments, CHARACTERS_A_PIECE):
             yield Delta(delta.choice, tool_calls=[ToolCallDelta(call.index, arguments=text)])
-    for logprobs in _slices(delta.logprobs, items):
+    for logprobs in _slices(delta.logprobs, LOGPROBS_A_PIECE):
         yield Delta(delta.choice, logprobs=logprobs)
-    for token_ids in _slices(delta.token_ids, characters):
+    for token_ids in _slices(delta.token_ids, CHARACTERS_A_PIECE):
         yield Delta(delta.choice, token_ids=token_ids)
 
 

@@ -16,9 +16,9 @@ ROW = "sha256=uU0nuZNNPgilLlLX2n2r-sSE7-N6U4DukIj3rOLvzek,3"
 
 
 def test_every_engine_with_a_lock_has_one() -> None:
-    assert {engine.lock for engine in engines.ENGINES.values() if engine.lock} <= {
-        path.name for path in folders.locks().iterdir()
-    }
+    assert {engine.environment for engine in engines.ENGINES} - {""} == set(engines.LOCKS)
+    locks = {lock for pair in engines.LOCKS.values() for lock in pair}
+    assert locks <= {path.name for path in folders.locks().iterdir()}
 
 
 def test_installed_package_becomes_a_wheel_again(tmp_path: Path) -> None:
@@ -39,11 +39,11 @@ def test_installed_package_becomes_a_wheel_again(tmp_path: Path) -> None:
 
 
 def test_environment_without_the_library_is_not_whole(tmp_path: Path) -> None:
-    assert engines.is_whole("fake", Path(sys.executable))
+    assert engines.find("llm", "fake").is_whole(Path(sys.executable))
     broken = tmp_path / "python"
     broken.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')  # sees the standard library alone
     broken.chmod(0o700)
-    assert not engines.is_whole("hf", broken)
+    assert not engines.find("llm", "hf").is_whole(broken)
 
 
 def test_failure_of_uv_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -63,8 +63,23 @@ def test_uv_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_checkout_keeps_its_environments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert engines.environment("hf") == folders.LAUNCHER.parent / ".venvs" / "llm-hf"
+    assert engines.find("llm", "hf").folder == folders.LAUNCHER.parent / ".venvs" / "llm-hf"
     monkeypatch.setattr(folders, "PACKAGED_LOCKS", tmp_path)  # as in an installed wheel
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert engines.environment("hf") == tmp_path / "gpt-server" / "engines" / "llm-hf"
+    assert engines.find("llm", "hf").folder == tmp_path / "gpt-server" / "engines" / "llm-hf"
     assert folders.locks() == tmp_path
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_lock_is_for_the_device(device: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    driver = tmp_path / "driver"
+    if device == "cuda":
+        driver.touch()
+    monkeypatch.setattr(engines, "NVIDIA_DRIVER", driver)
+    calls = []
+    monkeypatch.setattr(engines, "our_wheel", lambda folder, uv: folder / "our.whl")
+    monkeypatch.setattr(engines, "_uv", lambda *arguments: calls.append(arguments))
+    engines.install("vllm", tmp_path / "env")
+    engines.install("vllm", tmp_path / "env", device="cpu")
+    locks = [step[-1].name for step in calls if step[1] == "sync"]
+    assert locks == [f"vllm-{device}.lock", "vllm-cpu.lock"]

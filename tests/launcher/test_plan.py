@@ -67,8 +67,8 @@ def test_equal_configurations_are_equal_plans() -> None:
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ("hff", "models.a.engine: unknown engine 'hff'; did you mean hf? engines of llm: fake, hf"),
-        ("x", "models.a.engine: unknown engine 'x'; engines of llm: fake, hf"),
+        ("hff", "models.a.engine: unknown engine 'hff'; did you mean hf? engines of llm: fake, hf, vllm"),
+        ("x", "models.a.engine: unknown engine 'x'; engines of llm: fake, hf, vllm"),
     ],
 )
 def test_unknown_engine(engine: str, said: str) -> None:
@@ -92,4 +92,4 @@ def test_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_launcher_and_service_know_the_same_engines() -> None:
-    assert {name for name, engine in engines.ENGINES.items() if engine.service == "llm"} == set(SERVICE_ENGINES)
+    assert {engine.name for engine in engines.ENGINES if engine.service == "llm"} == set(SERVICE_ENGINES)

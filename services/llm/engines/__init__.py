@@ -5,4 +5,5 @@ from collections.abc import Mapping
 ENGINES: Mapping[str, str] = {
     "fake": "gpt_server.services.llm.engines.fake:FakeEngine",
     "hf": "gpt_server.services.llm.engines.hf:HFEngine",
+    "vllm": "gpt_server.services.llm.engines.vllm:VLLMEngine",
 }
