@@ -3,7 +3,44 @@
 import asyncio
 import importlib
 from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from gpt_server.services.common.config import ModelSettings
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What a configuration says about one engine.
+
+    `model`: a folder, or a hub id. `adapters`: name -> folder. `max_running`: sequences at the same time.
+    `gpus`: how many the replica may use; 0 is a CPU. `engine_args`: checked by the engine's `check`.
+    """
+
+    model: str
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    max_running: int = 32
+    gpus: int = 0
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+
+
+def engine_config(settings: ModelSettings) -> EngineConfig:
+    """Returns what the settings of a model say to its engine."""
+    return EngineConfig(
+        model=settings.model,
+        adapters=settings.adapters,
+        max_running=settings.limits.max_running,
+        gpus=settings.gpus,
+        engine_args=settings.engine_args,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A fault in a configuration. `key` is the path below the engine's entry, e.g. `engine_args.dtype`."""
+
+    key: str
+    message: str
 
 
 class Details(Protocol):

@@ -35,12 +35,15 @@ class ContextLengthExceeded(ServiceError):
 
     reason = "CONTEXT_LENGTH_EXCEEDED"
 
-    def __init__(self, limit_tokens: int, prompt_tokens: int, output_tokens: int = 0) -> None:
+    def __init__(
+        self, limit_tokens: int, prompt_tokens: int, output_tokens: int = 0, *, field: str | None = None
+    ) -> None:
         wanted = f"{prompt_tokens} in the messages" + (f", {output_tokens} in the completion" if output_tokens else "")
         super().__init__(
             f"This model's maximum context length is {limit_tokens} tokens. However, your messages resulted in "
             f"{prompt_tokens + output_tokens} tokens ({wanted}) (context_length_exceeded). "
-            "Please reduce the length of the messages or of the completion."
+            "Please reduce the length of the messages or of the completion.",
+            field=field,
         )
 
 

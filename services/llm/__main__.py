@@ -4,23 +4,13 @@ import grpc
 
 from gpt_server.common.v1 import model_pb2
 from gpt_server.llm.v1 import llm_service_pb2, llm_service_pb2_grpc
-from gpt_server.services.common.config import ModelSettings
+from gpt_server.services.common.engines import engine_config
 from gpt_server.services.common.main import main
 from gpt_server.services.common.models import Models
 from gpt_server.services.common.service import Modality
-from gpt_server.services.llm.engine import EngineConfig, LLMEngine
+from gpt_server.services.llm.engine import LLMEngine
 from gpt_server.services.llm.engines import ENGINES
 from gpt_server.services.llm.servicer import LLMServicer
-
-
-def _engine_config(settings: ModelSettings) -> EngineConfig:
-    return EngineConfig(
-        model=settings.model,
-        adapters=settings.adapters,
-        max_running=settings.limits.max_running,
-        gpus=settings.gpus,
-        engine_args=settings.engine_args,
-    )
 
 
 def _add_servicer(models: Models[LLMEngine], server: grpc.aio.Server) -> None:
@@ -31,7 +21,7 @@ MODALITY: Modality[LLMEngine] = Modality(
     service_name=llm_service_pb2.DESCRIPTOR.services_by_name["LLMService"].full_name,
     kind=model_pb2.MODEL_KIND_LLM,
     engines=ENGINES,
-    engine_config=_engine_config,
+    engine_config=engine_config,
     add_servicer=_add_servicer,
 )
 

@@ -8,13 +8,18 @@ from abc import ABC, abstractmethod
 from asyncio import Event
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
+
+from gpt_server.services.common.content import Image as Image
+from gpt_server.services.common.content import Media as Media
+from gpt_server.services.common.content import Part as Part
+from gpt_server.services.common.engines import EngineConfig as EngineConfig
+from gpt_server.services.common.engines import Problem as Problem
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 ToolChoiceMode = Literal["none", "auto", "required"]
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 FinishReason = Literal["stop", "length", "tool_calls"]
-ImageDetail = Literal["low", "high"]
 Capability = Literal[
     "chat",
     "completion",
@@ -25,33 +30,6 @@ Capability = Literal[
     "image_input",
     "audio_input",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """An encoded file. `media_type` is empty when the caller did not say."""
-
-    content: bytes
-    media_type: str = ""
-    filename: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A picture in a message."""
-
-    media: Media
-    detail: ImageDetail | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One piece of a message's content: exactly one field is set."""
-
-    text: str | None = None
-    image: Image | None = None
-    audio: Media | None = None
-    file: Media | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,29 +284,6 @@ class ModelDetails:
     capabilities: frozenset[Capability]
     default_sampling: Sampling = Sampling()
     chat_template: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """What a configuration says about one engine.
-
-    `model`: a folder, or a hub id. `adapters`: name -> folder. `max_running`: sequences at the same time.
-    `gpus`: how many the replica may use; 0 is a CPU. `engine_args`: checked by `LLMEngine.check`.
-    """
-
-    model: str
-    adapters: Mapping[str, str] = field(default_factory=dict)
-    max_running: int = 32
-    gpus: int = 0
-    engine_args: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A fault in a configuration. `key` is the path below the engine's entry, e.g. `engine_args.dtype`."""
-
-    key: str
-    message: str
 
 
 class LLMEngine(ABC):

@@ -1,22 +1,21 @@
 """Requests of `gpt_server.llm.v1` -> dataclasses. Names are the same on both sides; `checks` looks at the values."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from google.protobuf.message import Message as ProtoMessage
-
-from gpt_server.common.v1 import media_pb2
 from gpt_server.llm.v1 import chat_pb2, sampling_pb2
 from gpt_server.llm.v1 import llm_service_pb2 as pb
-from gpt_server.services.common.errors import InvalidField
+from gpt_server.services.common.protobuf import enum as _enum
+from gpt_server.services.common.protobuf import if_set as _if_set
+from gpt_server.services.common.protobuf import one_of as _one_of
+from gpt_server.services.common.protobuf import optional as _optional
+from gpt_server.services.common.protobuf import optional_enum as _optional_enum
+from gpt_server.services.common.protobuf import part as _part
+from gpt_server.services.common.protobuf import plain as _plain
 from gpt_server.services.llm.engine import (
     Chat,
     GenerateRequest,
-    Image,
-    ImageDetail,
-    Media,
     Message,
-    Part,
     Reasoning,
     ReasoningEffort,
     Role,
@@ -50,13 +49,6 @@ REASONING_EFFORTS: Mapping[int, ReasoningEffort] = {
     sampling_pb2.REASONING_EFFORT_XHIGH: "xhigh",
     sampling_pb2.REASONING_EFFORT_MAX: "max",
 }
-IMAGE_DETAILS: Mapping[int, ImageDetail] = {
-    media_pb2.IMAGE_DETAIL_LOW: "low",
-    media_pb2.IMAGE_DETAIL_HIGH: "high",
-}
-
-T = TypeVar("T")
-P = TypeVar("P", bound=ProtoMessage)
 
 
 def generate_request(request: pb.GenerateRequest, request_id: str, adapter: str | None) -> GenerateRequest:
@@ -152,50 +144,3 @@ def _message(turn: chat_pb2.Message, path: str) -> Message:
 
 def _tool_choice(choice: chat_pb2.ToolChoice) -> ToolChoice:
     return ToolChoice(_enum(choice.mode, TOOL_CHOICE_MODES, "chat.tool_choice.mode"), tuple(choice.allowed_tools))
-
-
-def _part(part: media_pb2.Part, path: str) -> Part:
-    name = _one_of(part, "content", path)
-    if name == "text":
-        return Part(text=part.text)
-    if name == "image":
-        detail = _optional_enum(part.image, "detail", IMAGE_DETAILS, f"{path}.image.detail")
-        return Part(image=Image(_media(part.image.media), detail))
-    return Part(audio=_media(part.audio)) if name == "audio" else Part(file=_media(part.file))
-
-
-def _media(media: media_pb2.Media) -> Media:
-    return Media(media.content, media.media_type, media.filename)
-
-
-def _optional(message: ProtoMessage, field: str) -> Any:
-    return getattr(message, field) if message.HasField(field) else None
-
-
-def _if_set(message: ProtoMessage, field: str, value: P, convert: Callable[[P], T]) -> T | None:
-    return convert(value) if message.HasField(field) else None
-
-
-def _plain(value: Any) -> Any:
-    """A repeated field as a tuple, a map as a dict, anything else as it is."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value if isinstance(value, int | float | str) else tuple(value)
-
-
-def _one_of(message: ProtoMessage, oneof: str, path: str) -> str:
-    name: str | None = message.WhichOneof(oneof)
-    if name is None:
-        allowed = ", ".join(field.name for field in message.DESCRIPTOR.oneofs_by_name[oneof].fields)
-        raise InvalidField(path, f"exactly one of these must be set: {allowed}")
-    return name
-
-
-def _enum(value: int, names: Mapping[int, T], path: str) -> T:
-    if value not in names:
-        raise InvalidField(path, f"must be one of {', '.join(map(str, names.values()))}")
-    return names[value]
-
-
-def _optional_enum(message: ProtoMessage, field: str, names: Mapping[int, T], path: str) -> T | None:
-    return _enum(getattr(message, field), names, path) if message.HasField(field) else None

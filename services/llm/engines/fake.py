@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gpt_server.services.common.errors import EngineUnavailable, WrongModelKind
+from gpt_server.services.common.gates import Gate as Gate
 from gpt_server.services.llm.engine import (
     Capability,
     Chat,
@@ -42,31 +43,6 @@ CAPABILITIES: frozenset[Capability] = frozenset(
     {"chat", "completion", "tools", "reasoning", "structured_output", "logprobs", "image_input"}
 )
 CHAT_TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
-
-
-class Gate:
-    """A point that every request passes, at once unless a test has shut it."""
-
-    def __init__(self) -> None:
-        self.reached = asyncio.Event()
-        """Set when a request stands before the shut gate."""
-        self._open = asyncio.Event()
-        self._open.set()
-
-    def shut(self) -> None:
-        """Stops those who come from now on."""
-        self._open.clear()
-
-    def open(self) -> None:
-        """Lets all pass."""
-        self.reached.clear()
-        self._open.set()
-
-    async def passed(self) -> None:
-        """Returns when the gate is open."""
-        if not self._open.is_set():
-            self.reached.set()
-            await self._open.wait()
 
 
 class EngineArgs(BaseModel):

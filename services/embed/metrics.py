@@ -1,0 +1,19 @@
+"""Metrics of vectors, scores and labels: inputs, tokens, and how full the forward passes are."""
+
+from gpt_server.services.common import telemetry
+
+INPUTS = telemetry.counter(
+    "gpt_server_embed_inputs_total", "Inputs and pairs of requests that finished.", "model", "engine"
+)
+INPUT_TOKENS = telemetry.counter("gpt_server_embed_tokens_total", "Tokens of them.", "model", "engine")
+COMPUTE_SECONDS = telemetry.histogram(
+    "gpt_server_embed_compute_seconds",
+    "From the first forward pass that an input of a request was in to the end of the last.",
+    "model",
+    "engine",
+)
+PASS_INPUTS = telemetry.histogram(
+    "gpt_server_embed_pass_inputs",
+    "Inputs in one forward pass of the service's own batching.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
