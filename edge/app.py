@@ -22,7 +22,19 @@ from gpt_server.edge.errors import ErrorDocument
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
 from gpt_server.edge.requests import Exchanges, answer_http_error, answer_invalid_body
-from gpt_server.edge.routes import chat_completions, completions, health, models, tokenize, unserved
+from gpt_server.edge.routes import (
+    chat_completions,
+    classify,
+    completions,
+    embeddings,
+    health,
+    models,
+    moderations,
+    rerank,
+    score,
+    tokenize,
+    unserved,
+)
 from gpt_server.edge.telemetry import Telemetry
 
 
@@ -47,6 +59,11 @@ def create_app(settings: EdgeSettings) -> FastAPI:
 
     app.include_router(chat_completions.router)
     app.include_router(completions.router)
+    app.include_router(embeddings.router)
+    app.include_router(rerank.router)
+    app.include_router(score.router)
+    app.include_router(moderations.router)
+    app.include_router(classify.router)
     app.include_router(models.router)
     app.include_router(tokenize.router)
     app.include_router(health.router)

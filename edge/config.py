@@ -74,6 +74,20 @@ class MediaSettings(Section):
     )
 
 
+class ModerationSettings(Section):
+    """How the labels of a classifier become an answer of /v1/moderations."""
+
+    model: str | None = Field(default=None, description="The model of requests that name none. Unset: the only one.")
+    threshold: float = Field(default=0.5, ge=0, le=1, description="Score from which a category is flagged.")
+    thresholds: dict[str, float] = Field(
+        default_factory=dict, description="The same for single categories, or labels that mean none of them."
+    )
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="Labels of a model, and OpenAI's category that each means."
+    )
+    safe_labels: tuple[str, ...] = Field(default=(), description="Further labels that say that nothing is wrong.")
+
+
 class LogSettings(Section):
     """The log, on standard error."""
 
@@ -132,6 +146,9 @@ class EdgeSettings(BaseSettings):
     discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Where the replicas are.")
     channel: ChannelSettings = Field(default=ChannelSettings(), description="How the edge talks to services.")
     media: MediaSettings = Field(default=MediaSettings(), description="Files in requests.")
+    moderation: ModerationSettings = Field(
+        default=ModerationSettings(), description="How labels become answers of /v1/moderations."
+    )
     log: LogSettings = Field(default=LogSettings(), description="The log.")
 
     @property

@@ -164,7 +164,7 @@ def from_rpc(error: grpc.aio.AioRpcError, to_param: Callable[[str], str | None])
     if info.reason == "INTERNAL":
         return internal_error()
     field = next((violation.field for violation in bad_request.field_violations), None)
-    param = to_param(field) if field else "model" if info.reason == "MODEL_NOT_FOUND" else None
+    param = to_param(field) if field else "model" if info.reason in ("MODEL_NOT_FOUND", "WRONG_MODEL_KIND") else None
     message = error.details() or ""
     if param and info.reason in NAMING:
         message = f"{NAMING[info.reason]} '{param}': {message}"

@@ -25,7 +25,10 @@ BACK_OFF_S = (0.1, 2.0)
 NAMES_IN_ERROR = 10
 
 STATES = ("ready", "loading", "draining", "failed")
-KIND_NAMES: Mapping[int, str] = {model_pb2.MODEL_KIND_LLM: "text generation"}
+KIND_NAMES: Mapping[int, str] = {
+    model_pb2.MODEL_KIND_LLM: "text generation",
+    model_pb2.MODEL_KIND_EMBED: "embeddings, reranking or classification",
+}
 
 log = logging.getLogger(__name__)
 

@@ -47,6 +47,9 @@ class EdgeConfig(Section):
     media: dict[str, Any] | None = Field(
         default=None, description="Limits of files in requests; keys as in the edge's settings."
     )
+    moderation: dict[str, Any] | None = Field(
+        default=None, description="How labels become answers of /v1/moderations; keys as in the edge's settings."
+    )
 
 
 class HubConfig(Section):

@@ -11,15 +11,12 @@ FAMILIES = (
     "chatkit",
     "containers",
     "conversations",
-    "embeddings",
     "evals",
     "files",
     "fine_tuning",
     "images",
-    "moderations",
     "organization",
     "realtime",
-    "rerank",
     "responses",
     "skills",
     "threads",
@@ -27,7 +24,7 @@ FAMILIES = (
     "vector_stores",
     "videos",
 )
-"""First parts of their paths below /v1; rerank is Cohere's, and served by its likes under the same roof."""
+"""First parts of their paths below /v1."""
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 

@@ -17,6 +17,8 @@ from gpt_server.llm.v1 import llm_service_pb2, sampling_pb2
 
 SAME_INSIDE = ("messages", "tools", "tokens", "stop", "stop_token_ids", "logit_bias")
 """Parameters whose parts have the same paths on both sides."""
+NUMBERED = ("input", "documents", "texts")
+"""Parameters whose items are one input each."""
 
 
 async def chat_request(body: ChatCompletionRequest, media: MediaLoader) -> llm_service_pb2.GenerateRequest:
@@ -78,7 +80,7 @@ def param_of(path: str, fields: FieldTable, given: set[str]) -> str | None:
     for name, treatment in fields.items():
         for known in treatment.paths if isinstance(treatment, Honoured) else ():
             if _is_below(path, known):
-                inner = path[len(known) :] if name in SAME_INSIDE else ""
+                inner = path[len(known) :] if name in SAME_INSIDE else _index(path[len(known) :], name)
                 found.append((name in given, len(known), name + inner))
             elif _is_below(known, path) and name in given:
                 found.append((True, 0, name))
@@ -86,6 +88,11 @@ def param_of(path: str, fields: FieldTable, given: set[str]) -> str | None:
         return None
     # Tools and calls are flat in the proto; OpenAI's stand in an object `function`.
     return re.sub(r"(tools|tool_calls)(\[\d+])\.(?!id\b)", r"\1\2.function.", max(found)[2])
+
+
+def _index(inner: str, name: str) -> str:
+    """Of what lies below an input of `EmbedService`, callers know its place alone."""
+    return inner.partition("]")[0] + "]" if name in NUMBERED and inner.startswith("[") else ""
 
 
 def _is_below(path: str, parent: str) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 
 from gpt_server.common.v1 import error_pb2, media_pb2, model_pb2, model_service_pb2, usage_pb2
+from gpt_server.embed.v1 import embed_service_pb2, input_pb2
 from gpt_server.llm.v1 import chat_pb2, llm_service_pb2, sampling_pb2
 
 FILES: list[FileDescriptor] = [
@@ -17,6 +18,8 @@ FILES: list[FileDescriptor] = [
         model_pb2,
         model_service_pb2,
         usage_pb2,
+        embed_service_pb2,
+        input_pb2,
         chat_pb2,
         llm_service_pb2,
         sampling_pb2,

@@ -11,6 +11,8 @@ from google.protobuf.message import Message as ProtoMessage
 from gpt_server.common.v1 import media_pb2, model_pb2, usage_pb2
 from gpt_server.llm.v1 import chat_pb2, sampling_pb2
 from gpt_server.llm.v1 import llm_service_pb2 as pb
+from gpt_server.services.common import content, protobuf
+from gpt_server.services.embed import engine as embed_engine
 from gpt_server.services.llm import engine, requests, responses
 
 PAIRS: list[tuple[type[ProtoMessage], Any]] = [
@@ -43,8 +45,8 @@ ENUMS: list[tuple[EnumDescriptor, Any]] = [
     (chat_pb2.ToolChoiceMode.DESCRIPTOR, engine.ToolChoiceMode),
     (sampling_pb2.ReasoningEffort.DESCRIPTOR, engine.ReasoningEffort),
     (pb.FinishReason.DESCRIPTOR, engine.FinishReason),
-    (media_pb2.ImageDetail.DESCRIPTOR, engine.ImageDetail),
-    (model_pb2.Capability.DESCRIPTOR, engine.Capability),
+    (media_pb2.ImageDetail.DESCRIPTOR, content.ImageDetail),
+    (model_pb2.Capability.DESCRIPTOR, engine.Capability | embed_engine.Capability),
 ]
 
 
@@ -54,12 +56,17 @@ def test_fields_have_the_same_names(message: type[ProtoMessage], ours: Any) -> N
     assert names == set(message.DESCRIPTOR.fields_by_name)
 
 
+def _values(ours: Any) -> set[str]:
+    """The values of a literal type, or of a union of such."""
+    return {value for one in get_args(ours) for value in (get_args(one) or (one,))}
+
+
 @pytest.mark.parametrize(("enum", "ours"), ENUMS, ids=lambda side: getattr(side, "name", ""))
 def test_enums_have_the_same_values(enum: EnumDescriptor, ours: Any) -> None:
     zero = enum.values_by_number[0].name
     prefix = zero.removesuffix("UNSPECIFIED")
     assert zero.endswith("_UNSPECIFIED")
-    assert {value.name.removeprefix(prefix).lower() for value in enum.values if value.number} == set(get_args(ours))
+    assert {value.name.removeprefix(prefix).lower() for value in enum.values if value.number} == _values(ours)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,7 @@ def test_enums_have_the_same_values(enum: EnumDescriptor, ours: Any) -> None:
         (requests.ROLES, chat_pb2.Role.DESCRIPTOR),
         (requests.TOOL_CHOICE_MODES, chat_pb2.ToolChoiceMode.DESCRIPTOR),
         (requests.REASONING_EFFORTS, sampling_pb2.ReasoningEffort.DESCRIPTOR),
-        (requests.IMAGE_DETAILS, media_pb2.ImageDetail.DESCRIPTOR),
+        (protobuf.IMAGE_DETAILS, media_pb2.ImageDetail.DESCRIPTOR),
         ({number: name for name, number in responses.FINISH_REASONS.items()}, pb.FinishReason.DESCRIPTOR),
     ],
     ids=lambda side: getattr(side, "name", ""),

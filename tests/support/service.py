@@ -1,4 +1,4 @@
-"""A real LLM service in the test's own process: real gRPC and admin ports, fake engine unless told otherwise."""
+"""A real service in the test's own process: real gRPC and admin ports, fake engine unless told otherwise."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -7,19 +7,23 @@ from typing import Any
 
 from gpt_server.services.common.admission import Admission
 from gpt_server.services.common.config import ServiceSettings
-from gpt_server.services.common.service import Service
+from gpt_server.services.common.service import Modality, Service
+from gpt_server.services.embed.__main__ import MODALITY as EMBED
 from gpt_server.services.llm.__main__ import MODALITY
-from gpt_server.services.llm.engine import LLMEngine
 from gpt_server.services.llm.servicer import LLMServicer
 
 FAKE_CHAT: Mapping[str, Any] = {"fake-chat": {"engine": "fake", "model": "none"}}
+FAKE_EMBED: Mapping[str, Any] = {
+    f"fake-{task}": {"engine": "fake", "model": "none", "engine_args": {"task": task}}
+    for task in ("embedding", "rerank", "classification")
+}
 
 
 @dataclass(frozen=True)
 class RunningService:
     """The service; `engines` and `admissions` are by model key."""
 
-    service: Service[LLMEngine]
+    service: Service[Any]
     address: str
     admin_address: str
     servicer: LLMServicer
@@ -31,14 +35,33 @@ class RunningService:
 async def llm_service(
     models: Mapping[str, Any] | None = None, *, load: bool = True, **settings: Any
 ) -> AsyncIterator[RunningService]:
-    """Runs a service until the block ends.
+    """Runs an LLM service until the block ends.
 
     Args:
         models: the section of the settings; one model `fake-chat` if left out.
         load: whether models are loaded; if not, the test calls `service.load()`.
         settings: further sections, for example `grpc={"max_message_bytes": 2048}`.
     """
-    service = Service(MODALITY, ServiceSettings(**{"replica": "test-0", "models": models or FAKE_CHAT} | settings))
+    async with _running(MODALITY, models or FAKE_CHAT, load, settings) as running:
+        yield running
+
+
+@asynccontextmanager
+async def embed_service(
+    models: Mapping[str, Any] | None = None, *, load: bool = True, **settings: Any
+) -> AsyncIterator[RunningService]:
+    """Runs an embed service; arguments as of `llm_service`, by default with a fake model for each task."""
+    async with _running(EMBED, models or FAKE_EMBED, load, settings) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _running(
+    modality: Modality[Any], models: Mapping[str, Any], load: bool, settings: Mapping[str, Any]
+) -> AsyncIterator[RunningService]:
+    service: Service[Any] = Service(
+        modality, ServiceSettings(**{"replica": "test-0", "models": models} | dict(settings))
+    )
     await service.open()
     try:
         if load:

@@ -41,6 +41,8 @@ def load(config: EngineConfig) -> LoadedModel:
     kind = _kind(config, arguments) if arguments.task == "auto" else arguments.task
     model = _construct(SentenceTransformer if kind == "embedding" else CrossEncoder, config, arguments)
     model.eval()
+    if model.tokenizer is not None:  # an input that is too long is an error of ours, not a line in the log
+        model.tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     if arguments.backend == "onnx":
         _exchange_transformer(model, Path(config.model) / arguments.onnx_file)
     output = "sentence_embedding" if kind == "embedding" else "scores"

@@ -1,0 +1,87 @@
+"""A call of `EmbedService`: which replica answers it, and what to do when that one dies.
+
+Vectors, scores and labels are the same whoever computes them, so a call that a dead replica drops is repeated on
+another, until its deadline.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+
+from gpt_server.common.v1 import model_pb2
+from gpt_server.edge.calls import CallOptions
+from gpt_server.edge.context import Edge
+from gpt_server.edge.errors import ApiError, from_rpc, internal_error
+from gpt_server.edge.generation import REPEATABLE
+from gpt_server.edge.replicas import Replica
+from gpt_server.edge.telemetry import Exchange
+from gpt_server.embed.v1 import embed_service_pb2 as pb
+from gpt_server.embed.v1.embed_service_pb2_grpc import EmbedServiceStub
+
+if TYPE_CHECKING:
+    from gpt_server.embed.v1.embed_service_pb2_grpc import EmbedServiceAsyncStub
+
+T = TypeVar("T")
+
+Call = Callable[["EmbedServiceAsyncStub", CallOptions], Awaitable[T]]
+
+
+async def ask(edge: Edge, exchange: Exchange, model: str, options: CallOptions, call: Call[T]) -> T:
+    """Returns what a replica answers.
+
+    Raises:
+        ApiError: no replica can answer, or one refuses.
+    """
+    failed: list[Replica] = []
+    with edge.telemetry.waiting(exchange.model):
+        while True:
+            replica = edge.replicas.pick(model, model_pb2.MODEL_KIND_EMBED, failed)
+            replica.acquire()
+            try:
+                return await call(EmbedServiceStub(replica.channel), options)
+            except grpc.aio.AioRpcError as error:
+                failed.append(replica)
+                if error.code() not in REPEATABLE or not _another(edge, model, failed):
+                    raise from_rpc(error, options.to_param) from error
+                edge.telemetry.retried(replica.name)
+            finally:
+                replica.release()
+
+
+def _another(edge: Edge, model: str, failed: list[Replica]) -> bool:
+    try:
+        edge.replicas.pick(model, model_pb2.MODEL_KIND_EMBED, failed)
+    except ApiError:
+        return False
+    return True
+
+
+def embed(request: pb.EmbedRequest) -> "Call[tuple[bytes, pb.EmbedFinished]]":
+    """Returns the call of `Embed`, which gives the vectors of all parts and the end."""
+
+    async def call(stub: "EmbedServiceAsyncStub", options: CallOptions) -> tuple[bytes, pb.EmbedFinished]:
+        parts = bytearray()
+        finished: pb.EmbedFinished | None = None
+        async for message in stub.Embed(request, timeout=options.left_s, metadata=options.metadata):
+            parts += message.vectors
+            if message.HasField("finished"):
+                finished = message.finished
+        if finished is None:
+            raise internal_error()  # the stream ended well and without an end
+        return bytes(parts), finished
+
+    return call
+
+
+def only_model(edge: Edge, capability: "model_pb2.Capability.ValueType", what: str) -> str:
+    """Returns the model that does something, if a request need not say which.
+
+    Raises:
+        ApiError: INVALID_FIELD: none is ready that does, or several are.
+    """
+    found = {model.name for model in edge.replicas.ready_models().values() if capability in model.capabilities}
+    if len(found) == 1:
+        return found.pop()
+    served = ", ".join(f"`{name}`" for name in sorted(found)) or "none at the moment"
+    raise ApiError("INVALID_FIELD", f"Missing required parameter: 'model'. Models for {what}: {served}.", param="model")
