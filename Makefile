@@ -4,10 +4,12 @@ BIN := .venv/bin
 # Tests and services on a CPU crawl when OpenMP threads spin for work.
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
+# Without compiled files each start of an engine takes half a minute longer.
+unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-all lint format protos docs lock bench env env-dev clean
+.PHONY: help run test test-install test-engines test-all lint format protos docs lock bench env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -16,12 +18,16 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
 
-test-all: test test-install ## everything; what CI runs after lint
+test-engines: env-dev ## the real vLLM, in an environment of its own
+	@tools/engine_env.sh vllm
+	.venvs/test-vllm/bin/python -m pytest tests/with_vllm
+
+test-all: test test-install test-engines ## everything; what CI runs after lint
 
 lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff format --check .

@@ -13,7 +13,6 @@ from pathlib import Path
 from gpt_server.launcher import folders
 from gpt_server.launcher.wheel import our_wheel
 
-
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -63,7 +62,7 @@ ENGINES: Sequence[Engine] = (
     Engine("llm", "fake"),
 )
 
-#: Environment -> lock for machines without a GPU, lock for those with one. Most libraries have one distribution for both.
+#: Environment -> lock for machines without a GPU, lock for those with one.
 LOCKS: Mapping[str, tuple[str, str]] = {
     "llm-hf": ("llm-hf.lock", "llm-hf.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),

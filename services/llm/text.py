@@ -5,7 +5,11 @@ byte-level vocabulary needs nothing special: text is released when its last code
 """
 
 import codecs
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
 class Detokenizer:
@@ -65,6 +69,34 @@ class StopStrings:
         """Returns what was held back, at the end of a text that no stop string ended."""
         held, self._held = self._held, ""
         return held
+
+
+class Unreleased(Generic[T]):
+    """Tokens whose text is held back: they are told of when it is out, and dropped when it is cut off."""
+
+    def __init__(self) -> None:
+        # First character, last character + 1, token.
+        self._waiting: deque[tuple[int, int, T]] = deque()
+        self._seen_chars = self._released_chars = 0
+
+    def push(self, token: T, characters: int) -> None:
+        """Takes a token in, and how many characters it has completed."""
+        self._waiting.append((self._seen_chars, self._seen_chars + characters, token))
+        self._seen_chars += characters
+
+    def release(self, characters: int) -> list[T]:
+        """Returns the tokens whose text is out when so many more characters are."""
+        self._released_chars += characters
+        released = []
+        while self._waiting and self._waiting[0][1] <= self._released_chars:
+            released.append(self._waiting.popleft()[2])
+        return released
+
+    def end(self, cut: bool) -> list[T]:
+        """Returns the tokens that are left at the end. `cut`: only those of which a part is out."""
+        rest = [token for first, _, token in self._waiting if not cut or first < self._released_chars]
+        self._waiting.clear()
+        return rest
 
 
 def overlap(text: str, marks: Sequence[str]) -> int:

@@ -103,7 +103,7 @@ BAD = [
     ({"models": {}}, "models: dictionary should have at least 1 item after validation, not 0"),
     (
         {"models": {"m": {"engine": "nope", "model": "x"}}},
-        "models.m.engine: unknown engine 'nope'; allowed: fake, hf",
+        "models.m.engine: unknown engine 'nope'; allowed: fake, hf, vllm",
     ),
     (
         {"models": {"m": {"engine": "fake", "model": "x", "engine_args": {"token_s": -1}}}},

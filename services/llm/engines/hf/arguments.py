@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gpt_server.services.llm.engine import EngineConfig, Problem
+from gpt_server.services.llm.source import check_model
 
 
 class HFArguments(BaseModel):
@@ -38,7 +39,7 @@ class HFArguments(BaseModel):
 
 def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `LLMEngine.check`."""
-    problems = [*_check_model(config.model)]
+    problems = [*check_model(config.model, ["config.json"], ["tokenizer_config.json"])]
     if config.adapters:
         problems.append(Problem("adapters", "adapters are not supported by the hf engine yet"))
     try:
@@ -56,13 +57,3 @@ def _problem(path: Sequence[str | int], message: str, kind: str) -> Problem:
     if kind == "extra_forbidden":
         message = f"unknown; allowed are {', '.join(sorted(HFArguments.model_fields))}"
     return Problem(".".join(["engine_args", *map(str, path)]), message)
-
-
-def _check_model(model: str) -> Sequence[Problem]:
-    folder = Path(model)
-    if folder.is_dir():
-        missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
-        return [Problem("model", f"{model} has no {name}: not a model folder") for name in missing[:1]]
-    if folder.is_absolute() or model.startswith(".") or model.count("/") > 1:
-        return [Problem("model", f"no such folder: {model}")]
-    return []

@@ -6,7 +6,6 @@ model may never come to an end.
 """
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ import xgrammar
 
 from gpt_server.services.common.errors import InvalidField
 from gpt_server.services.llm.engine import Chat, GenerateRequest, StructuredOutput, Tool
+from gpt_server.services.llm.forms import fault_of
 from gpt_server.services.llm.parsing import TOOL_PARSERS, ReasoningParser
 
 _ANY_OBJECT = '{"type": "object"}'
@@ -105,6 +105,5 @@ def _checked(field: str, make: Callable[..., xgrammar.Grammar], *args: object, *
     try:
         return make(*args, **options)
     except (RuntimeError, ValueError, TypeError) as error:
-        # "[02:12:35] /project/cpp/regex_converter.cc:83: Regex parsing error at …"
-        message = re.sub(r"^\[[\d:]+\] \S+: (Check failed: \(.*?\) is false: )?", "", str(error)).strip()
+        message = fault_of(error)
         raise InvalidField(field, message) from error

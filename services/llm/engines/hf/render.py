@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from gpt_server.services.common.errors import InvalidField, UnsupportedFeature, WrongModelKind
 from gpt_server.services.llm.engine import Chat, Message, Reasoning, Tool
+from gpt_server.services.llm.template import template_args, thinking
 
 #: Arguments of `apply_chat_template` itself, which are no variables of a template.
 _RESERVED = frozenset(inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {
@@ -35,7 +36,7 @@ def render(
     opens = not continues if chat.add_generation_prompt is None else chat.add_generation_prompt
     tools: list[Any] | None = _tools(chat)
     variables: dict[str, Any] = {"add_generation_prompt": opens, "continue_final_message": continues}
-    variables |= _thinking(template, reasoning, thinks) | _template_args(chat.template_args_json)
+    variables |= thinking(template, reasoning, thinks) | template_args(chat.template_args_json, _RESERVED)
     try:
         return str(tokenizer.apply_chat_template(messages, tools, chat_template=template, tokenize=False, **variables))
     except (TemplateError, TypeError, ValueError) as error:
@@ -85,34 +86,3 @@ def _tools(chat: Chat) -> list[dict[str, Any]] | None:
 def _function(tool: Tool) -> dict[str, Any]:
     parameters = json.loads(tool.parameters) if tool.parameters else {"type": "object", "properties": {}}
     return {"name": tool.name, "description": tool.description, "parameters": parameters}
-
-
-def _thinking(template: str, reasoning: Reasoning | None, thinks: bool) -> dict[str, Any]:
-    if reasoning is None:
-        return {}
-    enabled = reasoning.enabled
-    if enabled is None and reasoning.effort is not None:
-        enabled = reasoning.effort != "none"
-    variables: dict[str, Any] = {}
-    if reasoning.effort is not None and "reasoning_effort" in template:
-        variables["reasoning_effort"] = reasoning.effort
-    if enabled is not None:
-        field = "reasoning.enabled" if reasoning.enabled is not None else "reasoning.effort"
-        variables |= _switch(template, enabled, thinks, field, bool(variables))
-    return variables
-
-
-def _switch(template: str, enabled: bool, thinks: bool, field: str, told: bool) -> dict[str, Any]:
-    for name in ("enable_thinking", "thinking"):
-        if name in template:
-            return {name: enabled}
-    if told or enabled == thinks:
-        return {}
-    raise UnsupportedFeature(field, "this model always reasons" if thinks else "this model does not reason")
-
-
-def _template_args(document: str) -> dict[str, Any]:
-    variables: dict[str, Any] = json.loads(document) if document else {}
-    if reserved := sorted(_RESERVED & variables.keys()):
-        raise InvalidField("chat.template_args_json", f"{', '.join(reserved)}: not a variable of a template")
-    return variables

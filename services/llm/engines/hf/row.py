@@ -1,13 +1,13 @@
 """One choice of a request: its tokens become text and deltas, and the time to stop is found."""
 
-from collections import deque
+from collections.abc import Sequence
 
 from gpt_server.services.llm.engine import ChoiceFinish, Delta, FinishReason, TokenLogprob, TokenScore
 from gpt_server.services.llm.engines.hf.model import LoadedModel
 from gpt_server.services.llm.engines.hf.plan import Plan
 from gpt_server.services.llm.engines.hf.sampling import Sampled, SamplingState
 from gpt_server.services.llm.parsing import REASONING_PARSERS, TOOL_PARSERS, Parsed
-from gpt_server.services.llm.text import Detokenizer, StopStrings
+from gpt_server.services.llm.text import Detokenizer, StopStrings, Unreleased
 
 
 class Row:
@@ -29,10 +29,8 @@ class Row:
         self._reasoning = REASONING_PARSERS[plan.reasoning_parser](plan.opened) if plan.reasoning_parser else None
         self._tools = TOOL_PARSERS[plan.tool_parser]() if plan.tool_parser else None
         self._budget = plan.thinking_budget
-        # Tokens whose text is not released yet, as (first character, last character + 1, token).
-        self._unreported: deque[tuple[int, int, Sampled]] = deque()
+        self._unreleased: Unreleased[Sampled] = Unreleased()
         self._reports = bool(request.return_token_ids or request.sampling.logprobs)
-        self._seen_chars = self._released_chars = 0
         self._limit_thinking()
 
     def take(self) -> Delta | None:
@@ -81,7 +79,7 @@ class Row:
     def _stop(self, reason: FinishReason, stop: str | None = None, stop_token_id: int | None = None) -> None:
         if stop is None:
             self._release(self._stops.feed(self._text.flush()) + self._stops.flush())
-        self._report(everything=stop is None)
+        self._report(self._unreleased.end(cut=stop is not None))
         if self._reasoning is not None:
             self._add(self._reasoning.flush())
         if self._tools is not None:
@@ -93,15 +91,13 @@ class Row:
     def _push(self, sampled: Sampled) -> None:
         text = self._text.push(sampled.token_id)
         if self._reports:
-            self._unreported.append((self._seen_chars, self._seen_chars + len(text), sampled))
-        self._seen_chars += len(text)
+            self._unreleased.push(sampled, len(text))
         if self.sampling.produced > self.sampling.plan.min_tokens:
             text = self._stops.feed(text)
         self._release(text)
 
     def _release(self, text: str) -> None:
-        self._released_chars += len(text)
-        self._report(everything=False)
+        self._report(self._unreleased.release(len(text)))
         if text:
             self._add(self._reasoning.feed(text) if self._reasoning is not None else Parsed(content=text))
 
@@ -116,17 +112,11 @@ class Row:
         if parsed.tool_calls:
             self._delta.tool_calls = [*self._delta.tool_calls, *parsed.tool_calls]
 
-    def _report(self, everything: bool) -> None:
-        while self._unreported:
-            first, end, sampled = self._unreported[0]
-            released = end <= self._released_chars or (self._stops.matched is not None and first < self._released_chars)
-            if not (released or everything):
-                return
-            self._unreported.popleft()
-            if self.plan.request.return_token_ids:
-                self._delta.token_ids = [*self._delta.token_ids, sampled.token_id]
-            if self.sampling.plan.logprobs is not None:
-                self._delta.logprobs = [*self._delta.logprobs, self._score(sampled)]
+    def _report(self, released: Sequence[Sampled]) -> None:
+        if self.plan.request.return_token_ids:
+            self._delta.token_ids = [*self._delta.token_ids, *(sampled.token_id for sampled in released)]
+        if self.sampling.plan.logprobs is not None:
+            self._delta.logprobs = [*self._delta.logprobs, *map(self._score, released)]
 
     def _score(self, sampled: Sampled) -> TokenLogprob:
         return TokenLogprob(

@@ -1,0 +1,148 @@
+"""One choice: vLLM's pieces of output become deltas, through vLLM's parser if it is a chat."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vllm.renderers.chat_utils import make_tool_call_id
+
+from gpt_server.services.common.errors import EngineUnavailable
+from gpt_server.services.llm.engine import (
+    ChoiceFinish,
+    Delta,
+    FinishReason,
+    TokenLogprob,
+    ToolCallDelta,
+)
+from gpt_server.services.llm.engines.vllm.prompts import Plan
+from gpt_server.services.llm.engines.vllm.vocabulary import Vocabulary
+from gpt_server.services.llm.text import Detokenizer, Unreleased
+
+Token = tuple[int, TokenLogprob | None]
+
+#: How vLLM says that a choice has ended well.
+FINISHES: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "stop"}
+
+
+class Choice:
+    """A choice. `finish` is set when it has ended."""
+
+    def __init__(self, plan: Plan, number: int, parser: Any, vocabulary: Vocabulary) -> None:
+        request = plan.request
+        self.finish: ChoiceFinish | None = None
+        self.sampled = 0
+        self._plan = plan
+        self._number = number
+        self._parser = parser
+        self._vocabulary = vocabulary
+        self._top = request.sampling.top_logprobs or 0
+        self._calls: list[str] = []
+        # Parsers are shown special tokens; the caller is not, unless that is wished.
+        hides = parser is not None and request.sampling.skip_special_tokens is not False
+        self._specials = vocabulary.specials if hides and not plan.params.skip_special_tokens else {}
+        self._to_hide: list[str] = []
+        # What the parser counts in the end; nothing where the prompt has closed the reasoning.
+        self._thought_ids: list[int] | None = [] if plan.reasoning.get("reasoning_ended") is False else None
+        self._one_call = request.chat is not None and request.chat.parallel_tool_calls is False
+        self._reports = bool(request.return_token_ids or request.sampling.logprobs)
+        # vLLM holds text back that may be the start of a stop string, but not the tokens it is made of.
+        holds = self._reports and request.sampling.stop
+        self._text = Detokenizer(vocabulary.token_bytes.__getitem__) if holds else None
+        self._unreleased: Unreleased[Token] = Unreleased()
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """How many of the sampled tokens were spent on reasoning, as the parser counts them."""
+        return int(self._parser.count_reasoning_tokens(self._thought_ids)) if self._thought_ids is not None else 0
+
+    def take(self, output: Any) -> Delta | None:
+        """Returns what is new in a piece of vLLM's output; `None`: nothing that can be told."""
+        delta = Delta(self._number)
+        ids = list(output.token_ids)
+        self.sampled += len(ids)
+        ended = output.finish_reason is not None
+        if self._parser is None:
+            delta.content = output.text
+        elif output.text or ids or ended:
+            self._parse(delta, output.text, ids, ended)
+        if self._reports:
+            self._report(delta, output, ids)
+        if ended:
+            self.finish = self._end(output)
+        told = delta.content or delta.reasoning or delta.tool_calls or delta.token_ids or delta.logprobs
+        return delta if told else None
+
+    def _parse(self, delta: Delta, text: str, ids: list[int], ended: bool) -> None:
+        if self._thought_ids is not None:
+            self._thought_ids += ids
+        found = self._parser.parse_delta(
+            delta_text=text,
+            delta_token_ids=ids,
+            request=self._plan.chat_request,
+            prompt_token_ids=self._plan.prompt_token_ids,
+            finished=ended,
+        )
+        if found is None:
+            return
+        delta.content = self._without_specials(found.content or "", ids)
+        delta.reasoning = found.reasoning or ""
+        delta.tool_calls = [call for piece in found.tool_calls if (call := self._call(piece)) is not None]
+
+    def _without_specials(self, content: str, ids: list[int]) -> str:
+        """Takes the special tokens out that were sampled and that the parser has passed on."""
+        self._to_hide += [self._specials[token] for token in ids if token in self._specials]
+        for mark in [mark for mark in self._to_hide if mark in content]:
+            content = content.replace(mark, "", 1)
+            self._to_hide.remove(mark)
+        return content
+
+    def _call(self, piece: Any) -> ToolCallDelta | None:
+        """Returns a fragment of a call: its id and name once, and its place among the calls that are let through."""
+        arguments = (piece.function.arguments if piece.function else None) or ""
+        index = min(piece.index, len(self._calls))
+        if self._one_call and index > 0:
+            return None
+        if index < len(self._calls):
+            return ToolCallDelta(index, arguments=arguments) if arguments else None
+        name = (piece.function.name if piece.function else None) or ""
+        if not name:
+            return None
+        self._calls.append(name)
+        return ToolCallDelta(index, piece.id or make_tool_call_id(), name, arguments)
+
+    def _report(self, delta: Delta, output: Any, ids: list[int]) -> None:
+        """Reports the tokens whose text is out; of a stop, neither its tokens nor what it was made of."""
+        shown = ids[: len(ids) - self._hidden(output)]
+        scores: Sequence[Mapping[int, Any] | None] = output.logprobs or [None] * len(ids)
+        tokens: list[Token] = [
+            (token, None if score is None else self._vocabulary.scored(token, score, self._top))
+            for token, score in zip(shown, scores, strict=False)
+        ]
+        if self._text is not None:
+            for token in tokens:
+                self._unreleased.push(token, len(self._text.push(token[0])))
+            tokens = self._unreleased.release(len(output.text))
+            if output.finish_reason is not None:
+                tokens += self._unreleased.end(cut=isinstance(output.stop_reason, str))
+        if self._plan.request.return_token_ids:
+            delta.token_ids = [token for token, _ in tokens]
+        if self._plan.request.sampling.logprobs:
+            delta.logprobs = [score for _, score in tokens if score is not None]
+
+    def _hidden(self, output: Any) -> int:
+        """Returns how many tokens at the end are a stop that is no part of the output."""
+        if output.finish_reason != "stop" or isinstance(output.stop_reason, str):
+            return 0
+        sampling = self._plan.request.sampling
+        asked = output.stop_reason in sampling.stop_token_ids
+        return 0 if asked and sampling.include_stop_str_in_output else 1
+
+    def _end(self, output: Any) -> ChoiceFinish:
+        if output.finish_reason not in FINISHES:
+            raise EngineUnavailable(f"vLLM gave the request up: {output.finish_reason}")
+        reason: FinishReason = FINISHES[output.finish_reason]
+        if reason == "stop" and self._calls:
+            reason = "tool_calls"
+        said = output.stop_reason
+        stop = said if isinstance(said, str) else None
+        token = said if isinstance(said, int) and said in self._plan.request.sampling.stop_token_ids else None
+        return ChoiceFinish(self._number, reason, stop, token)
