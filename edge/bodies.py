@@ -100,5 +100,9 @@ def from_validation(error: RequestValidationError) -> ApiError:
 
 def param_path(steps: Sequence[int | str]) -> str:
     """Returns `messages[0].content` for `["messages", 0, "content"]`."""
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps if step != "[key]")
+    path = "".join(
+        step if str(step).startswith("[") else f"[{step}]" if isinstance(step, int) else f".{step}"
+        for step in steps
+        if step != "[key]"
+    )
     return path.removeprefix(".")

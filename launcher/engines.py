@@ -60,11 +60,14 @@ ENGINES: Sequence[Engine] = (
     Engine("llm", "hf", "transformers", "llm-hf"),
     Engine("llm", "vllm", "vllm", "vllm"),
     Engine("llm", "fake"),
+    Engine("embed", "sentence_transformers", "sentence_transformers", "embed-sentence-transformers"),
+    Engine("embed", "fake"),
 )
 
 #: Environment -> lock for machines without a GPU, lock for those with one.
 LOCKS: Mapping[str, tuple[str, str]] = {
     "llm-hf": ("llm-hf.lock", "llm-hf.lock"),
+    "embed-sentence-transformers": ("embed-sentence-transformers.lock", "embed-sentence-transformers.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
 }
 

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from gpt_server.launcher import demo
 from gpt_server.launcher.checks import check as check_processes
 from gpt_server.launcher.config import StackConfig
 from gpt_server.launcher.config import check as check_file
@@ -34,7 +35,7 @@ async def check(flags: argparse.Namespace) -> int:
 
 def configuration(flags: argparse.Namespace) -> tuple[StackConfig, YamlFile]:
     """Returns the configuration that the flags ask for. Raises `BadConfig`."""
-    file = _of_model(flags) if flags.model else read(config_path(flags.config))
+    file = _of_model(flags) if flags.model else demo.prepared(read(config_path(flags.config)))
     edge = {name: getattr(flags, name) for name in ("host", "port") if getattr(flags, name) is not None}
     if edge and isinstance(file.content.get("edge", {}), dict):
         file.content["edge"] = {**file.content.get("edge", {}), **edge}

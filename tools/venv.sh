@@ -30,7 +30,7 @@ find_python() {
 }
 
 # What an environment depends on: the lock, and what the package and its stubs are made from.
-state() { cat "requirements/$1.lock" pyproject.toml tools/build_stubs.py $(find protos/gpt_server -name '*.proto' | sort) | sha256sum; }
+state() { cat "requirements/$1.lock" pyproject.toml tools/build_stubs.py models/demo/compose.py models/demo/heads/*.safetensors $(find protos/gpt_server -name '*.proto' | sort) | sha256sum; }
 
 holds() { [ -f "$venv/.holds-$1" ] && [ -d protos/gen ] && [ "$(cat "$venv/.holds-$1")" = "$(state "$1")" ]; }
 
@@ -53,4 +53,5 @@ echo "Installing what $wanted needs (about 3 GB to download the first time)"
 "$venv/bin/uv" pip sync --python "$venv/bin/python" --require-hashes "requirements/$wanted.lock"
 echo "Building the gRPC stubs and installing gpt-server"
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .
+"$venv/bin/python" models/demo/compose.py
 state "$wanted" >"$venv/.holds-$wanted"

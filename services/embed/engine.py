@@ -21,7 +21,7 @@ from gpt_server.services.common.engines import EngineConfig as EngineConfig
 from gpt_server.services.common.engines import Problem as Problem
 
 VectorFormat = Literal["float32", "int8", "binary"]
-Activation = Literal["none", "sigmoid", "softmax"]
+Activation = Literal["none", "sigmoid", "softmax", "cosine"]
 Capability = Literal["embedding", "rerank", "classification", "image_input"]
 Rows: TypeAlias = npt.NDArray[np.float32]
 """n × d numbers, one row for each input."""
@@ -162,7 +162,7 @@ class ModelDetails:
         matryoshka_dimensions: shorter lengths that it was trained for.
         prompts: its own prompts, by name; `default_prompt_name` is used when none is asked for.
         labels: of a classifier, in the order of its numbers.
-        activation: what makes its raw scores lie between 0 and 1.
+        activation: what makes its raw scores lie between 0 and 1; of a cosine, (1 + it) / 2.
     """
 
     max_context_tokens: int

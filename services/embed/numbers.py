@@ -32,6 +32,8 @@ def activated(rows: Rows, activation: Activation, raw: bool) -> Rows:
         return rows
     if activation == "sigmoid":
         return np.asarray(1 / (1 + np.exp(-np.clip(rows, -80, 80))), dtype=np.float32)
+    if activation == "cosine":
+        return np.asarray((1 + rows) / 2, dtype=np.float32)
     powers = np.exp(rows - rows.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 

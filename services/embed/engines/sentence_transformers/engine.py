@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,16 +25,18 @@ from gpt_server.services.embed.engine import (
 )
 from gpt_server.services.embed.engines.sentence_transformers import arguments
 from gpt_server.services.embed.engines.sentence_transformers.arguments import Arguments
+from gpt_server.services.embed.engines.sentence_transformers.compare import cosines, sides_of
 from gpt_server.services.embed.engines.sentence_transformers.features import Features, batch_of, features_of
 from gpt_server.services.embed.engines.sentence_transformers.model import LoadedModel, load
 
 
 @dataclass(slots=True)
 class PreparedFeatures(Prepared):
-    """A task as features."""
+    """A task as features. `pairs`: the two items of each, if the model compares vectors."""
 
     items: Sequence[Features]
     priority: int
+    pairs: Sequence[tuple[int, int]] | None = None
 
 
 class SentenceTransformersEngine(EmbedEngine):
@@ -69,14 +71,19 @@ class SentenceTransformersEngine(EmbedEngine):
     async def prepare(self, task: Task) -> PreparedFeatures:
         """Tokenises, decodes pictures, and refuses what is too long."""
         loop = asyncio.get_running_loop()
-        items = await loop.run_in_executor(self._tokenizing, features_of, self._loaded, task)
-        return PreparedFeatures(sum(item.tokens for item in items), items, task.options.priority or 0)
+        pairs = None
+        if self._loaded.compares:
+            items, pairs = await loop.run_in_executor(self._tokenizing, sides_of, self._loaded, task)
+        else:
+            items = await loop.run_in_executor(self._tokenizing, features_of, self._loaded, task)
+        return PreparedFeatures(sum(item.tokens for item in items), items, task.options.priority or 0, pairs)
 
     async def compute(self, prepared: Prepared) -> Computed:
         """Goes through the batcher."""
         if not isinstance(prepared, PreparedFeatures) or self._batcher is None:
             raise TypeError("prepared by another engine")
-        return await self._batcher.compute(prepared.items, prepared.priority)
+        computed = await self._batcher.compute(prepared.items, prepared.priority)
+        return computed if prepared.pairs is None else replace(computed, rows=cosines(computed.rows, prepared.pairs))
 
     async def tokenize(self, request: TokenizeRequest) -> Tokens:
         """Asks the model's tokeniser."""

@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +22,17 @@ DEFAULT_MAX_TOKENS = 512
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory. `output`: where its forward pass leaves the rows."""
+    """A model in memory.
+
+    Attributes:
+        output: where its forward pass leaves the rows.
+        compares: whether it makes vectors and is to score pairs by their cosine.
+    """
 
     model: Any
     details: ModelDetails
     output: str
+    compares: bool = False
 
     @property
     def takes_pictures(self) -> bool:
@@ -38,15 +44,20 @@ def load(config: EngineConfig) -> LoadedModel:
     """Loads everything that `config` names. Takes seconds to minutes; raises what the library raises."""
     disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines, perhaps of JSON
     arguments = Arguments.model_validate(dict(config.engine_args))
-    kind = _kind(config, arguments) if arguments.task == "auto" else arguments.task
-    model = _construct(SentenceTransformer if kind == "embedding" else CrossEncoder, config, arguments)
+    said = _kind(config, arguments)
+    kind = said if arguments.task == "auto" else arguments.task
+    makes_vectors = kind == "embedding" or (kind == "rerank" and said == "embedding")
+    model = _construct(SentenceTransformer if makes_vectors else CrossEncoder, config, arguments)
     model.eval()
     if model.tokenizer is not None:  # an input that is too long is an error of ours, not a line in the log
         model.tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     if arguments.backend == "onnx":
         _exchange_transformer(model, Path(config.model) / arguments.onnx_file)
-    output = "sentence_embedding" if kind == "embedding" else "scores"
-    return LoadedModel(model, _details(model, kind, arguments), output)
+    compares = makes_vectors and kind == "rerank"
+    details = _details(model, kind, arguments)
+    if compares:
+        details = replace(details, activation="cosine")
+    return LoadedModel(model, details, "sentence_embedding" if makes_vectors else "scores", compares)
 
 
 def _construct(constructor: Any, config: EngineConfig, arguments: Arguments) -> Any:
