@@ -25,6 +25,7 @@ SIZES: Mapping[str, Any] = {
     "num_attention_heads": 4,
     "intermediate_size": 64,
     "max_position_embeddings": 130,
+    "initializer_range": 0.3,  # so that the first token's state depends on the others
 }
 PAIR_TEMPLATE = "{% for message in messages %}<s>{{ message.role }}: {{ message.content }}</s>{% endfor %}<s>assistant:"
 
