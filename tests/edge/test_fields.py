@@ -5,16 +5,25 @@ from typing import Any, get_type_hints
 import orjson
 import pytest
 from google.protobuf.descriptor import Descriptor
-from openai.types import completion_create_params
+from openai.types import completion_create_params, embedding_create_params, moderation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from pydantic import ValidationError
 
 from gpt_server.edge.schemas.base import Body, Harmless, Honoured, Refused
 from gpt_server.edge.schemas.chat import ChatCompletionRequest
 from gpt_server.edge.schemas.completions import CompletionRequest
+from gpt_server.edge.schemas.embed import (
+    ClassifyRequest,
+    EmbeddingRequest,
+    ModerationRequest,
+    RerankRequest,
+    ScoreRequest,
+)
+from gpt_server.edge.schemas.embed_fields import EMBEDDING_FIELDS, MODERATION_FIELDS
 from gpt_server.edge.schemas.fields import CHAT_FIELDS, COMPLETION_FIELDS
 from gpt_server.edge.schemas.tokenize import DetokenizeRequest, TokenizeRequest
 from gpt_server.edge.translation.generation import param_of
+from gpt_server.embed.v1 import embed_service_pb2 as embed_pb
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 
 # vLLM's extensions: openai-api.md, section 4.
@@ -71,6 +80,11 @@ BODIES: list[tuple[type[Body], dict[str, Any], Descriptor]] = [
     (CompletionRequest, {"model": "m", "prompt": "x"}, pb.GenerateRequest.DESCRIPTOR),
     (TokenizeRequest, {"model": "m", "prompt": "x"}, pb.TokenizeRequest.DESCRIPTOR),
     (DetokenizeRequest, {"model": "m", "tokens": [1]}, pb.DetokenizeRequest.DESCRIPTOR),
+    (EmbeddingRequest, {"model": "m", "input": "x"}, embed_pb.EmbedRequest.DESCRIPTOR),
+    (RerankRequest, {"model": "m", "query": "x", "documents": ["y"]}, embed_pb.RerankRequest.DESCRIPTOR),
+    (ScoreRequest, {"model": "m", "text_1": "x", "text_2": "y"}, embed_pb.ScoreRequest.DESCRIPTOR),
+    (ClassifyRequest, {"model": "m", "input": "x"}, embed_pb.ClassifyRequest.DESCRIPTOR),
+    (ModerationRequest, {"input": "x"}, embed_pb.ClassifyRequest.DESCRIPTOR),
 ]
 each_body = pytest.mark.parametrize(("schema", "least", "message"), BODIES, ids=[body[0].__name__ for body in BODIES])
 
@@ -85,6 +99,11 @@ def test_every_field_of_the_sdk_is_decided_on() -> None:
     assert sdk_fields(chat_create_params) <= CHAT_FIELDS.keys()
     assert sdk_fields(completion_create_params) <= COMPLETION_FIELDS.keys()
     assert "prediction" in sdk_fields(chat_create_params)  # the reading of the SDK's types works
+
+
+def test_every_field_of_the_sdk_for_vectors_and_moderation_is_decided_on() -> None:
+    assert {*get_type_hints(embedding_create_params.EmbeddingCreateParams)} <= EMBEDDING_FIELDS.keys()
+    assert {*get_type_hints(moderation_create_params.ModerationCreateParams)} <= MODERATION_FIELDS.keys()
 
 
 def test_every_extension_is_decided_on() -> None:

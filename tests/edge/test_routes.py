@@ -18,7 +18,7 @@ async def test_health(shared: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/batches"),
         ("POST", "/v1/responses"),
         ("GET", "/v1/responses/resp_1/input_items"),
         ("POST", "/v1/audio/speech"),
