@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-all lint format protos docs lock bench env env-dev clean
+.PHONY: help run test test-install test-clients test-all lint format protos docs lock bench env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -16,12 +16,15 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/clients
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
 
-test-all: test test-install ## everything; what CI runs after lint
+test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
+	$(BIN)/pytest tests/clients
+
+test-all: test test-install test-clients ## everything; what CI runs after lint
 
 lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff format --check .
