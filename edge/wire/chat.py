@@ -4,6 +4,7 @@ Chunks follow rules 1 to 11 of the streaming protocol: the role once per choice 
 fragments, one finish chunk per choice, usage last and only if asked for.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -102,7 +103,7 @@ class ChatChunks:
         if delta.content:
             parts.append(b'"content":' + orjson.dumps(delta.content))
         if delta.tool_calls:
-            parts.append(b'"tool_calls":[' + b",".join(map(_tool_call, delta.tool_calls)) + b"]")
+            parts.append(b'"tool_calls":[' + b",".join(map(_tool_call, _joined(delta.tool_calls))) + b"]")
         if self._plain:
             if not parts:
                 return b""
@@ -127,6 +128,20 @@ class ChatChunks:
         elif self._with_usage:
             document["usage"] = None
         return event(document)
+
+
+def _joined(fragments: Sequence[llm_service_pb2.ToolCallDelta]) -> Sequence[llm_service_pb2.ToolCallDelta]:
+    """Returns one fragment for each call: the helper of openai 2.x loses a second one in the same chunk."""
+    if len(fragments) == 1:
+        return fragments
+    calls: dict[int, llm_service_pb2.ToolCallDelta] = {}
+    for fragment in fragments:
+        if fragment.index in calls:
+            calls[fragment.index].arguments += fragment.arguments
+        else:
+            calls[fragment.index] = llm_service_pb2.ToolCallDelta()
+            calls[fragment.index].CopyFrom(fragment)
+    return list(calls.values())
 
 
 def _tool_call(fragment: llm_service_pb2.ToolCallDelta) -> bytes:
