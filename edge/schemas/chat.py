@@ -31,7 +31,7 @@ class ImageUrl(Json):
     """A picture: a `data:` URL, or one that the server fetches."""
 
     url: str
-    detail: Literal["auto", "low", "high"] = "auto"
+    detail: Literal["auto", "low", "high", "original"] = "auto"
 
 
 class InputAudio(Json):
@@ -60,7 +60,7 @@ class File(Json):
 class ContentPart(Json):
     """One piece of a message: `type` names the one field that is set."""
 
-    ignored: ClassVar[frozenset[str]] = frozenset({"prompt_cache_breakpoint"})
+    ignored: ClassVar[frozenset[str]] = frozenset({"prompt_cache_breakpoint", "uuid"})  # hints for caches
 
     type: Literal["text", "image_url", "input_audio", "file", "refusal"]
     text: str | None = None

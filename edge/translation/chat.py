@@ -12,7 +12,11 @@ from gpt_server.llm.v1 import chat_pb2
 MAX_MEDIA_BYTES = 60 * 1024 * 1024  # a request message holds 64 MiB, its texts included
 
 AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
-DETAILS = {"low": media_pb2.IMAGE_DETAIL_LOW, "high": media_pb2.IMAGE_DETAIL_HIGH}
+DETAILS = {
+    "low": media_pb2.IMAGE_DETAIL_LOW,
+    "high": media_pb2.IMAGE_DETAIL_HIGH,
+    "original": media_pb2.IMAGE_DETAIL_HIGH,
+}
 
 
 async def fill_conversation(chat: chat_pb2.Chat, body: Conversation, media: MediaLoader) -> None:

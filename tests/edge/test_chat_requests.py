@@ -90,6 +90,7 @@ async def test_media() -> None:
     content = [
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}},
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}, "prompt_cache_breakpoint": {}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "original"}, "uuid": "a"},
         {"type": "input_audio", "input_audio": {"data": PNG, "format": "mp3"}},
         {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PNG}", "filename": "a.pdf"}},
         {"type": "file", "file": {"file_data": PNG}},
@@ -98,6 +99,7 @@ async def test_media() -> None:
     assert message["content"] == [
         {"image": {"media": {"content": PNG, "media_type": "image/png"}, "detail": "IMAGE_DETAIL_LOW"}},
         {"image": {"media": {"content": PNG, "media_type": "image/png"}}},
+        {"image": {"media": {"content": PNG, "media_type": "image/png"}, "detail": "IMAGE_DETAIL_HIGH"}},
         {"audio": {"content": PNG, "media_type": "audio/mpeg"}},
         {"file": {"content": PNG, "media_type": "application/pdf", "filename": "a.pdf"}},
         {"file": {"content": PNG}},
