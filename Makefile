@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-all lint format protos docs lock bench env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-all lint format protos docs lock bench env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/clients
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
@@ -27,7 +27,10 @@ test-engines: env-dev ## the real vLLM, in an environment of its own
 	@tools/engine_env.sh vllm
 	.venvs/test-vllm/bin/python -m pytest tests/with_vllm
 
-test-all: test test-install test-engines ## everything; what CI runs after lint
+test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
+	$(BIN)/pytest tests/clients
+
+test-all: test test-install test-clients test-engines ## everything; what CI runs after lint
 
 lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff format --check .

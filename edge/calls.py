@@ -2,15 +2,23 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import grpc
 from starlette.requests import Request
 
-from gpt_server.edge.context import edge_of, exchange_of
-from gpt_server.edge.errors import ApiError
+from gpt_server.common.v1 import model_pb2
+from gpt_server.edge.context import Edge, edge_of, exchange_of
+from gpt_server.edge.errors import ApiError, from_rpc
 from gpt_server.edge.schemas.base import Body
 from gpt_server.edge.translation.generation import to_param
+from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
+
+if TYPE_CHECKING:
+    from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceAsyncStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,19 @@ def call_options(request: Request, body: Body) -> CallOptions:
     if trace.isascii() and trace.isprintable() and trace:
         metadata.append(("traceparent", trace))
     return CallOptions(time.monotonic() + limit_s, tuple(metadata), to_param(body))
+
+
+@asynccontextmanager
+async def llm_stub(edge: Edge, model: str, options: CallOptions) -> "AsyncIterator[LLMServiceAsyncStub]":
+    """Picks who answers a call of one message; what goes wrong with the call becomes an `ApiError`."""
+    replica = edge.replicas.pick(model, model_pb2.MODEL_KIND_LLM)
+    replica.acquire()
+    try:
+        yield LLMServiceStub(replica.channel)
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc(error, options.to_param) from error
+    finally:
+        replica.release()
 
 
 def _seconds(text: str) -> float:

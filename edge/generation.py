@@ -158,12 +158,15 @@ class Answer:
     choices: list[Choice]
     usage: usage_pb2.Usage
     prompt_token_ids: list[int]
+    prompt_logprobs: list[llm_service_pb2.TokenLogprob]
 
 
 async def collect(generation: Generation) -> Answer:
     """Waits for a started generation to finish and returns all of it. Raises `ApiError` as `messages` does."""
     choices: dict[int, Choice] = {}
+    prompt_logprobs: list[llm_service_pb2.TokenLogprob] = []
     async for message in generation.messages():
+        prompt_logprobs.extend(message.prompt_logprobs)
         for delta in message.deltas:
             choices.setdefault(delta.choice, Choice()).add(delta)
     for finish in message.finished.choices:
@@ -171,7 +174,7 @@ async def collect(generation: Generation) -> Answer:
         choice.finish_reason = FINISH_REASONS.get(finish.finish_reason, "stop")
         choice.stop_reason = stop_reason(finish)
     in_order = [choices[number] for number in sorted(choices)]
-    return Answer(in_order, message.finished.usage, list(generation.started.prompt_token_ids))
+    return Answer(in_order, message.finished.usage, list(generation.started.prompt_token_ids), prompt_logprobs)
 
 
 def stop_reason(finish: llm_service_pb2.ChoiceFinish) -> str | int | None:

@@ -4,7 +4,7 @@
 # `tools/lock.sh` keeps what the locks hold where it can; `tools/lock.sh --upgrade` takes the newest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lock() { # OUT SOURCE [option...]: locks what SOURCE and the options ask for into OUT
+lock() { # NAME SOURCE [option...]: locks what SOURCE and the options ask for into requirements/NAME.lock
   local out=requirements/$1.lock
   shift
   [[ " $* " == *" --python-platform "* ]] || set -- "$@" --universal
@@ -25,3 +25,11 @@ echo uv | lock uv - -c requirements/dev.lock
 # What tests bring into the environment of an engine, beside what its library has brought.
 printf '%s\n' fastapi-offline iniconfig orjson pluggy pytest pytest-asyncio |
   lock engine-tests - -c requirements/dev.lock --no-deps
+# Client libraries, each on its own: they exclude each other. The versions are those of the files beside the locks.
+for folder in tests/clients/locks/*/; do
+  if [ -f "$folder/package.json" ]; then
+    (cd "$folder" && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --silent)
+  else
+    lock "../${folder}requirements" "${folder}requirements.in" "$@"
+  fi
+done

@@ -20,6 +20,7 @@ from gpt_server.services.common.config import ServiceSettings
 from gpt_server.services.common.status import CODES
 from gpt_server.services.embed import metrics as _entered_by_embed  # noqa: F401 (importing it is what counts)
 from gpt_server.services.llm import metrics as _entered_in_table  # noqa: F401
+from tests.engines.abilities import ABILITIES, Abilities, field_paths
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = "<!-- Made by `make docs` from the code. -->\n"
@@ -217,7 +218,27 @@ OpenAI meaning need not), or **refused** by name with 400 `unsupported_parameter
 What an honoured field means and allows stands at the field of the gRPC API ([llm](../protos/gpt_server/llm/v1),
 [embed](../protos/gpt_server/embed/v1)) that it becomes. An engine that cannot honour it refuses it, by name too.
 
-{chr(10).join(part + chr(10) for part in parts)}"""
+{chr(10).join(part + chr(10) for part in parts)}
+## Engines
+
+What each engine of the service `llm` does with every field of the gRPC request, `GenerateRequest`. `make test` and
+`make test-engines` ask every engine, with its real library, for every field, and fail where this table is wrong.
+A field that a chat template shows is honoured as far as the model's template shows it.
+
+{table("field | " + " | ".join(f"`{name}`" for name in ABILITIES), engine_rows())}
+"""
+
+
+def engine_rows() -> Iterator[tuple[str, ...]]:
+    """Yields a row for each field of a request to the service `llm`, with what each engine does with it."""
+    for path in field_paths():
+        yield f"`{path}`", *(_ability(path, abilities) for abilities in ABILITIES.values())
+
+
+def _ability(path: str, abilities: Abilities) -> str:
+    if path in abilities.refuses:
+        return "refused"
+    return f"harmless: {abilities.harmless[path]}" if path in abilities.harmless else "honoured"
 
 
 def _treatment(name: str, treatment: Treatment) -> tuple[str, str, str]:

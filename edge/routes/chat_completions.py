@@ -40,7 +40,7 @@ async def _answer(edge: Edge, exchange: Exchange, body: ChatCompletionRequest, o
     with ExitStack() as cleanup:
         cleanup.callback(generation.close)
         await generation.start()
-        head = Head.of("chatcmpl", "chat.completion", body.model, generation.replica)
+        head = Head.of("chatcmpl", "chat.completion", body.model, generation.replica, body.service_tier)
         if body.stream:
             chunks = ChatChunks(head, body, generation.started)
             return EventStream(

@@ -9,16 +9,17 @@ from starlette.responses import Response
 
 from gpt_server.common.v1 import usage_pb2
 from gpt_server.edge.bodies import JsonRoute
-from gpt_server.edge.calls import CallOptions, call_options
+from gpt_server.edge.calls import CallOptions, call_options, llm_stub
 from gpt_server.edge.context import Edge, edge_of, exchange_of
 from gpt_server.edge.generation import Generation, collect
 from gpt_server.edge.schemas.completions import CompletionRequest
 from gpt_server.edge.sse import EventStream, Write
 from gpt_server.edge.tasks import together, while_connected
 from gpt_server.edge.telemetry import Exchange
-from gpt_server.edge.translation.generation import completion_request
+from gpt_server.edge.translation.generation import completion_request, is_its_own_text
 from gpt_server.edge.wire.common import Head
 from gpt_server.edge.wire.completions import CompletionChunks, completion
+from gpt_server.llm.v1.llm_service_pb2 import DetokenizeRequest, GenerateRequest
 
 router = APIRouter(route_class=JsonRoute, tags=["completions"])
 
@@ -33,14 +34,16 @@ async def create_completion(body: CompletionRequest, request: Request) -> Respon
 
 async def _answer(edge: Edge, exchange: Exchange, body: CompletionRequest, options: CallOptions) -> Response:
     edge.began(exchange, body.model)
-    generations = [Generation(edge, exchange, completion_request(body, prompt), options) for prompt in body.prompts]
+    requests = [completion_request(body, prompt) for prompt in body.prompts]
+    generations = [Generation(edge, exchange, request, options) for request in requests]
     with ExitStack() as cleanup:
         for generation in generations:
             cleanup.callback(generation.close)
         await together(generation.start() for generation in generations)
+        echoes = await together(_echo(edge, body, options, *each) for each in zip(requests, generations, strict=True))
         head = Head.of("cmpl", "text_completion", body.model, generations[0].replica)
         if body.stream:
-            chunks = CompletionChunks(head, body, [generation.started for generation in generations])
+            chunks = CompletionChunks(head, body, [generation.started for generation in generations], echoes)
             return EventStream(
                 partial(_write_stream, generations, chunks, exchange),
                 cleanup.pop_all().close,
@@ -49,7 +52,21 @@ async def _answer(edge: Edge, exchange: Exchange, body: CompletionRequest, optio
             )
         answers = await together(collect(generation) for generation in generations)
     exchange.use([answer.usage for answer in answers])
-    return Response(completion(head, body, answers), media_type="application/json")
+    return Response(completion(head, body, answers, echoes), media_type="application/json")
+
+
+async def _echo(
+    edge: Edge, body: CompletionRequest, options: CallOptions, request: GenerateRequest, generation: Generation
+) -> str:
+    """Returns the text that the choices of a prompt begin with; ids become text by the model that takes them."""
+    if not body.echo:
+        return ""
+    if is_its_own_text(body, request):
+        return request.text
+    call = DetokenizeRequest(model=body.model, token_ids=generation.started.prompt_token_ids)
+    async with llm_stub(edge, body.model, options) as stub:
+        answer = await stub.Detokenize(call, timeout=options.left_s, metadata=options.metadata)
+    return answer.text
 
 
 async def _write_stream(

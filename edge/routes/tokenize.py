@@ -1,26 +1,17 @@
 """POST /tokenize and POST /detokenize, in vLLM's shapes."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import grpc
 from fastapi import APIRouter, Request
 
-from gpt_server.common.v1 import model_pb2
 from gpt_server.edge.bodies import JsonRoute
-from gpt_server.edge.calls import CallOptions, call_options
+from gpt_server.edge.calls import call_options, llm_stub
 from gpt_server.edge.context import edge_of, exchange_of
-from gpt_server.edge.errors import from_rpc
 from gpt_server.edge.schemas.tokenize import DetokenizeRequest, TokenizeRequest
 from gpt_server.edge.tasks import while_connected
 from gpt_server.edge.translation.chat import fill_conversation
 from gpt_server.edge.translation.generation import copy_fields
 from gpt_server.llm.v1 import llm_service_pb2
-from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
-
-if TYPE_CHECKING:
-    from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceAsyncStub
 
 router = APIRouter(route_class=JsonRoute, tags=["tokens"])
 
@@ -33,7 +24,9 @@ async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
     copy_fields(body, call)
     if body.messages:
         await while_connected(request.receive, fill_conversation(call.chat, body, edge_of(request).media))
-    async with _replica(request, body.model, options) as stub:
+    edge = edge_of(request)
+    edge.began(exchange_of(request.scope), body.model)
+    async with llm_stub(edge, body.model, options) as stub:
         answer = await stub.Tokenize(call, timeout=options.left_s, metadata=options.metadata)
     return {
         "count": len(answer.token_ids),
@@ -49,21 +42,8 @@ async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str
     options = call_options(request, body)
     call = llm_service_pb2.DetokenizeRequest()
     copy_fields(body, call)
-    async with _replica(request, body.model, options) as stub:
+    edge = edge_of(request)
+    edge.began(exchange_of(request.scope), body.model)
+    async with llm_stub(edge, body.model, options) as stub:
         answer = await stub.Detokenize(call, timeout=options.left_s, metadata=options.metadata)
     return {"prompt": answer.text}
-
-
-@asynccontextmanager
-async def _replica(request: Request, model: str, options: CallOptions) -> "AsyncIterator[LLMServiceAsyncStub]":
-    """Picks who answers; what goes wrong with the call becomes an `ApiError`."""
-    edge = edge_of(request)
-    edge.began(exchange_of(request.scope), model)
-    replica = edge.replicas.pick(model, model_pb2.MODEL_KIND_LLM)
-    replica.acquire()
-    try:
-        yield LLMServiceStub(replica.channel)
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc(error, options.to_param) from error
-    finally:
-        replica.release()

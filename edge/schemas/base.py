@@ -51,11 +51,15 @@ FieldTable: TypeAlias = Mapping[str, Treatment]
 
 
 class Json(BaseModel):
-    """A JSON object. `null` means unset; keys in `ignored` are accepted and dropped, unknown ones refused."""
+    """A JSON object. `null` means unset; keys in `ignored` are accepted and dropped, unknown ones refused.
+
+    Keys in `refused` are refused with the reason that stands there, unless they are false.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
     ignored: ClassVar[frozenset[str]] = frozenset()
+    refused: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -67,9 +71,12 @@ class Json(BaseModel):
     @classmethod
     def _keeps(cls, key: str, value: Any) -> bool:
         known = {field.alias or name for name, field in cls.model_fields.items()}
-        if key not in cls.ignored and key not in known:
+        if key in cls.refused and value:
+            raise unsupported(key, cls.refused[key])
+        dropped = cls.ignored.union(cls.refused)
+        if key not in dropped and key not in known:
             raise unsupported(key, f"Unknown parameter.{_guess(key, known)}")
-        return key not in cls.ignored
+        return key not in dropped
 
 
 class Body(Json):

@@ -7,6 +7,14 @@ from pydantic import BeforeValidator, Field, model_validator
 from gpt_server.edge.schemas.base import Body, FieldTable, Int32, Json, invalid, unsupported
 from gpt_server.edge.schemas.fields import CHAT_FIELDS
 from gpt_server.edge.schemas.sampling import GenerationBody, JsonObject
+from gpt_server.edge.schemas.tools import (
+    CalledFunction,
+    Function,
+    FunctionCallField,
+    Tool,
+    ToolCall,
+    ToolChoiceField,
+)
 
 PART_TYPES = ("text", "image_url", "input_audio", "file", "refusal")
 
@@ -19,15 +27,11 @@ def _parts(value: Any) -> Any:
     return value
 
 
-def _typed(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
-
-
 class ImageUrl(Json):
     """A picture: a `data:` URL, or one that the server fetches."""
 
     url: str
-    detail: Literal["auto", "low", "high"] = "auto"
+    detail: Literal["auto", "low", "high", "original"] = "auto"
 
 
 class InputAudio(Json):
@@ -56,7 +60,7 @@ class File(Json):
 class ContentPart(Json):
     """One piece of a message: `type` names the one field that is set."""
 
-    ignored: ClassVar[frozenset[str]] = frozenset({"prompt_cache_breakpoint"})
+    ignored: ClassVar[frozenset[str]] = frozenset({"prompt_cache_breakpoint", "uuid"})  # hints for caches
 
     type: Literal["text", "image_url", "input_audio", "file", "refusal"]
     text: str | None = None
@@ -75,25 +79,6 @@ class ContentPart(Json):
         return self
 
 
-class CalledFunction(Json):
-    """What the model called."""
-
-    ignored: ClassVar[frozenset[str]] = frozenset({"parsed_arguments"})  # the SDK's helpers send them back
-
-    name: str
-    arguments: str
-
-
-class ToolCall(Json):
-    """A call that the model made earlier in the conversation."""
-
-    ignored: ClassVar[frozenset[str]] = frozenset({"index"})  # streaming clients give it back
-
-    id: str
-    type: Literal["function"] = "function"
-    function: CalledFunction
-
-
 class Message(Json):
     """One turn of the conversation."""
 
@@ -102,13 +87,14 @@ class Message(Json):
         {"annotations", "parsed", "provider_specific_fields", "images", "token_ids", "id"}
     )
 
-    role: Literal["developer", "system", "user", "assistant", "tool"]
+    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
     content: Annotated[list[ContentPart], BeforeValidator(_parts, json_schema_input_type=str | list[ContentPart])] = (
         Field(default=[])
     )
     name: str = ""
     tool_calls: list[ToolCall] = Field(default=[])
     tool_call_id: str = ""
+    function_call: CalledFunction | None = None
     refusal: str | None = None
     reasoning: str = ""
     reasoning_content: str = ""
@@ -119,7 +105,9 @@ class Message(Json):
             raise invalid("Required for a message of role 'tool'.", "tool_call_id")
         if self.role != "tool" and self.tool_call_id:
             raise invalid("Only allowed for role 'tool'.", "tool_call_id")
-        for field in ("tool_calls", "refusal", "reasoning", "reasoning_content"):
+        if self.role == "function" and not self.name:
+            raise invalid("Required for a message of role 'function'.", "name")
+        for field in ("tool_calls", "function_call", "refusal", "reasoning", "reasoning_content"):
             if self.role != "assistant" and getattr(self, field):
                 raise invalid("Only allowed for role 'assistant'.", field)
         if self.role != "assistant" and "content" not in self.model_fields_set:
@@ -133,57 +121,6 @@ class Message(Json):
         return self
 
 
-class Function(Json):
-    """A function that the model may call."""
-
-    name: str = Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
-    description: str = ""
-    parameters: JsonObject | None = None
-    strict: bool | None = None
-
-
-class Tool(Json):
-    """A tool that the model may call."""
-
-    type: Literal["function"]
-    function: Function
-
-
-class FunctionName(Json):
-    """A function, by its name."""
-
-    name: str
-
-
-class NamedTool(Json):
-    """A tool, by its name."""
-
-    type: Literal["function"]
-    function: FunctionName
-
-
-class AllowedTools(Json):
-    """The tools that may be called."""
-
-    mode: Literal["auto", "required"]
-    tools: list[NamedTool] = Field(min_length=1)
-
-
-class ToolChoice(Json):
-    """Whether and which tools are called. `"auto"` is short for `{"type": "auto"}`."""
-
-    type: Literal["none", "auto", "required", "function", "allowed_tools"]
-    function: FunctionName | None = None
-    allowed_tools: AllowedTools | None = None
-
-    @model_validator(mode="after")
-    def _names_what_it_says(self) -> "ToolChoice":
-        for field in ("function", "allowed_tools"):
-            if (self.type == field) != (getattr(self, field) is not None):
-                raise invalid(f"Required with type '{field}', and only with it.", field)
-        return self
-
-
 class JsonSchema(Json):
     """A form for the answer. It is always kept to, whatever `strict` says."""
 
@@ -192,16 +129,32 @@ class JsonSchema(Json):
     schema_: JsonObject = Field(alias="schema")
 
 
-class ResponseFormat(Json):
-    """The form of the answer."""
+class Structure(Json):
+    """A tag of vLLM's older form of structural tags, with JSON in it."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    begin: str
+    schema_: JsonObject = Field(default={}, alias="schema")
+    end: str
+
+
+class ResponseFormat(Json):
+    """The form of the answer. vLLM's `structural_tag` has `format`, or, as it was, `structures` and `triggers`."""
+
+    type: Literal["text", "json_object", "json_schema", "structural_tag"]
     json_schema: JsonSchema | None = None
+    format: JsonObject | None = None
+    structures: list[Structure] | None = Field(default=None, min_length=1)
+    triggers: list[str] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
-    def _has_its_schema(self) -> "ResponseFormat":
+    def _has_its_fields(self) -> "ResponseFormat":
         if (self.type == "json_schema") != (self.json_schema is not None):
             raise invalid("Required with type 'json_schema', and only with it.", "json_schema")
+        tag = self.type == "structural_tag"
+        if tag != (self.format is not None or self.structures is not None):
+            raise invalid("Required with type 'structural_tag', and only with it.", "format")
+        if (self.structures is None) != (self.triggers is None):
+            raise invalid("'structures' and 'triggers' belong together.", "triggers")
         return self
 
 
@@ -210,9 +163,26 @@ class Conversation(Body):
 
     messages: list[Message] = Field(min_length=1)
     tools: list[Tool] = Field(default=[])
+    documents: list[JsonObject] | None = None
     chat_template_kwargs: JsonObject | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
+
+    @property
+    def offered(self) -> list[Function]:
+        """The functions that the model may call."""
+        return [tool.function for tool in self.tools]
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "Conversation":
+        if self.documents is not None and "documents" in (self.chat_template_kwargs or {}):
+            raise invalid("Contradicts 'chat_template_kwargs', which has documents too: set one of them.", "documents")
+        called = False
+        for index, message in enumerate(self.messages):
+            called = called or message.function_call is not None
+            if message.role == "function" and not called:
+                raise invalid("Must follow a 'function_call' of the assistant.", f"messages[{index}].role")
+        return self
 
 
 class ChatCompletionRequest(Conversation, GenerationBody):
@@ -224,15 +194,26 @@ class ChatCompletionRequest(Conversation, GenerationBody):
     logprobs: bool | None = None
     top_logprobs: Int32 | None = None
     response_format: ResponseFormat | None = None
-    tool_choice: Annotated[ToolChoice, BeforeValidator(_typed, json_schema_input_type=str | ToolChoice)] | None = None
+    tool_choice: ToolChoiceField | None = None
     parallel_tool_calls: bool | None = None
+    functions: list[Function] = Field(default=[])
+    function_call: FunctionCallField | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     enable_thinking: bool | None = None
     include_reasoning: bool = True
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+
+    @property
+    def offered(self) -> list[Function]:
+        """The functions that the model may call."""
+        return self.functions or super().offered
 
     @model_validator(mode="after")
-    def _limits_agree(self) -> "ChatCompletionRequest":
-        given = {self.max_tokens, self.max_completion_tokens} - {None}
-        if len(given) > 1:
+    def _names_agree(self) -> "ChatCompletionRequest":
+        if len({self.max_tokens, self.max_completion_tokens} - {None}) > 1:
             raise invalid("Contradicts 'max_completion_tokens', its newer name: set one of them.", "max_tokens")
+        if self.functions and self.tools:
+            raise invalid("Contradicts 'tools', its newer name: set one of them.", "functions")
+        if self.function_call is not None and (self.tools or self.tool_choice is not None):
+            raise invalid("Belongs to 'functions'; with 'tools' there is 'tool_choice'.", "function_call")
         return self

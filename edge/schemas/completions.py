@@ -44,7 +44,7 @@ class CompletionRequest(GenerationBody):
         BeforeValidator(_prompts, json_schema_input_type=str | list[str] | list[int] | list[list[int]]),
     ]
     max_tokens: Int32 | None = DEFAULT_MAX_TOKENS
-    logprobs: int | None = Field(default=None, ge=0, le=5)
+    logprobs: int | None = Field(default=None, ge=0, le=20)
     echo: bool = False
     best_of: Int32 | None = None
     response_format: ResponseFormat | None = None
@@ -54,12 +54,13 @@ class CompletionRequest(GenerationBody):
         """The prompts, each a text or token ids."""
         return self.prompt
 
+    @property
+    def only_echo(self) -> bool:
+        """Whether nothing is to follow the prompt: `max_tokens` is 0, which is allowed with `echo`."""
+        return self.echo and self.max_tokens == 0
+
     @model_validator(mode="after")
     def _is_supported(self) -> "CompletionRequest":
         if self.best_of not in (None, self.choices):
             raise unsupported("best_of", "Not supported, unless it equals 'n'.")
-        if self.echo and self.logprobs is not None:
-            raise unsupported("echo", "Not supported together with 'logprobs': those of the prompt are not computed.")
-        if self.echo and not all(isinstance(prompt, str) for prompt in self.prompt):
-            raise unsupported("echo", "Not supported for prompts of token ids; send text.")
         return self

@@ -9,6 +9,9 @@ from gpt_server.edge.schemas.base import FieldTable, Harmless, Honoured, Refused
 
 _HINT = "A hint for billing, abuse detection or caching at OpenAI; the answer does not depend on it."
 
+_MEDIA = "How media are read is the engine's configuration; scale pictures before you send them, or set 'detail'."
+_PLACED = "Which replica computes what is decided by the service; it cannot be told so by a request."
+
 
 def _copied(path: str) -> Honoured:
     return Honoured((path,), copied=True)
@@ -46,6 +49,13 @@ COMMON: dict[str, Treatment] = {
     "guided_regex": Honoured(("structured_output.regex",)),
     "guided_choice": Honoured(("structured_output.choice",)),
     "guided_grammar": Honoured(("structured_output.grammar",)),
+    "bad_words": _sampling("bad_words"),
+    "allowed_token_ids": _sampling("allowed_token_ids"),
+    "prompt_logprobs": _sampling("prompt_logprobs"),
+    "add_special_tokens": _copied("add_special_tokens"),
+    "truncate_prompt_tokens": _copied("truncate_prompt_tokens"),
+    "cache_salt": _copied("cache_salt"),
+    "return_tokens_as_token_ids": Honoured(),
     "thinking_token_budget": _copied("reasoning.max_tokens"),
     "priority": _copied("priority"),
     "return_token_ids": Honoured(("return_token_ids",)),
@@ -56,14 +66,18 @@ COMMON: dict[str, Treatment] = {
     "spaces_between_special_tokens": Harmless("Tokens are always joined as the tokeniser does.", values=(True,)),
     "use_beam_search": _off("Beam search"),
     "length_penalty": Harmless("Belongs to beam search, which is not supported.", values=(1.0,)),
-    "return_tokens_as_token_ids": _off("Writing tokens as ids"),
-    "bad_words": Refused("Not supported; 'logit_bias' can forbid single tokens."),
-    "allowed_token_ids": Refused("Not supported; 'logit_bias' can favour tokens, 'structured_outputs' restrict text."),
     "logits_processors": Refused("Code is not taken from requests."),
-    "prompt_logprobs": Refused("Not supported; 'logprobs' reports those of the answer."),
-    "truncate_prompt_tokens": Refused("A prompt that is too long is an error here; it is never cut silently."),
-    "cache_salt": Refused("Prompt caches are not divided by salt."),
-    "kv_transfer_params": Refused("Not supported."),
+    "truncation_side": Harmless("The start of a prompt is what 'truncate_prompt_tokens' cuts off.", values=("left",)),
+    "stream_interval": Harmless("Tokens that are ready together are sent together; the text is the same."),
+    "mm_payload": Harmless("Belongs to vLLM's rendering of prompts; the answer does not depend on it."),
+    "return_mm_kwargs": _off("Returning what a picture became"),
+    "return_token_offsets": _off("Returning where tokens begin"),
+    "routed_experts_prompt_start": Harmless("Which experts a token took is not reported.", values=(0,)),
+    "watermarking": _off("Watermarking"),
+    "logprob_token_ids": Refused("Ask for the likeliest tokens, up to 20 of them, with 'top_logprobs' or 'logprobs'."),
+    "repetition_detection": Refused("Use 'frequency_penalty' or 'repetition_penalty' against loops."),
+    "kv_transfer_params": Refused(_PLACED),
+    "ec_transfer_params": Refused(_PLACED),
     "vllm_xargs": Refused("Belongs to one engine; this API is the same for all."),
     "request_id": Refused("Send the header x-request-id instead."),
     "guided_decoding_backend": Refused("The engine chooses its own."),
@@ -79,11 +93,14 @@ CHAT_FIELDS: FieldTable = COMMON | {
     "response_format": Honoured(("structured_output",)),
     "tools": Honoured(("chat.tools",)),
     "tool_choice": Honoured(("chat.tool_choice",)),
+    "functions": Honoured(("chat.tools",)),
+    "function_call": Honoured(("chat.tool_choice",)),
     "parallel_tool_calls": _copied("chat.parallel_tool_calls"),
     "reasoning_effort": Honoured(("reasoning.effort",)),
     "enable_thinking": _copied("reasoning.enabled"),
     "include_reasoning": Honoured(),
     "chat_template_kwargs": Honoured(("chat.template_args_json",)),
+    "documents": Honoured(("chat.template_args_json",)),
     "add_generation_prompt": _copied("chat.add_generation_prompt"),
     "continue_final_message": _copied("chat.continue_final_message"),
     "metadata": Harmless("Belongs to stored completions; nothing is stored."),
@@ -93,20 +110,19 @@ CHAT_FIELDS: FieldTable = COMMON | {
     "prompt_cache_options": Harmless(_HINT),
     "prompt_cache_retention": Harmless(_HINT),
     "prediction": Harmless("Makes OpenAI's answer faster; it does not change it."),
-    "service_tier": Harmless("There is one tier.", values=("auto", "default")),
+    "service_tier": Honoured(),
     "verbosity": Harmless("Open models have no such control: ask for it in a message.", values=("medium",)),
     "modalities": Harmless("Chat answers in text; /v1/audio/speech is for sound.", values=(["text"],)),
-    "add_special_tokens": Harmless("The chat template writes special tokens.", values=(False,)),
     "echo": _off("Repeating the last message"),
     "audio": Refused("Chat answers in text."),
     "moderation": Refused("Answers are not moderated; call a moderation model yourself."),
     "web_search_options": Refused("There is no web search; offer your own as a tool."),
-    "functions": Refused("Deprecated by OpenAI: use 'tools'."),
-    "function_call": Refused("Deprecated by OpenAI: use 'tool_choice'."),
-    "documents": Refused("Put documents into messages."),
     "chat_template": Refused("Templates come with the model; they are not taken from requests."),
-    "mm_processor_kwargs": Refused("Not supported."),
-    "media_io_kwargs": Refused("Not supported."),
+    "mm_processor_kwargs": Refused(_MEDIA),
+    "media_io_kwargs": Refused(_MEDIA),
+    "return_prompt_text": Harmless(
+        "POST /detokenize makes text of the ids that 'return_token_ids' returns.", values=(False,)
+    ),
 }
 """Fields of POST /v1/chat/completions."""
 
@@ -116,8 +132,8 @@ COMPLETION_FIELDS: FieldTable = COMMON | {
     "logprobs": Honoured(("sampling.top_logprobs",)),
     "best_of": Honoured(),
     "response_format": Honoured(("structured_output",)),
-    "add_special_tokens": Harmless("Raw prompts always get the tokeniser's special tokens.", values=(True,)),
-    "suffix": Refused("Filling in the middle is not supported."),
+    "suffix": Refused("Filling in the middle is not supported; write the model's own marks for it into 'prompt'."),
+    "prompt_embeds": Refused("Vectors are not taken as a prompt; send text or token ids."),
 }
 """Fields of POST /v1/completions."""
 
@@ -127,12 +143,14 @@ TOKENIZE_FIELDS: FieldTable = {
     "messages": Honoured(("chat.messages",)),
     "tools": Honoured(("chat.tools",)),
     "chat_template_kwargs": Honoured(("chat.template_args_json",)),
+    "documents": Honoured(("chat.template_args_json",)),
     "add_generation_prompt": _copied("chat.add_generation_prompt"),
     "continue_final_message": _copied("chat.continue_final_message"),
     "add_special_tokens": _copied("add_special_tokens"),
     "return_token_strs": _copied("return_token_strings"),
     "chat_template": Refused("Templates come with the model; they are not taken from requests."),
-    "mm_processor_kwargs": Refused("Not supported."),
+    "mm_processor_kwargs": Refused(_MEDIA),
+    "media_io_kwargs": Refused(_MEDIA),
 }
 """Fields of POST /tokenize."""
 

@@ -1,6 +1,7 @@
 """What chat and completions have in common: how tokens are chosen, what form the text has, how it is streamed."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -23,6 +24,16 @@ def _schema_or_text(value: Any) -> Any:
     return value
 
 
+def _document(value: Any) -> Any:
+    if not isinstance(value, str | dict):
+        raise invalid("Input should be a structural tag: an object, or a string that holds one.")
+    return value
+
+
+def _budget(value: Any) -> Any:
+    return None if value == -1 and isinstance(value, int) else value
+
+
 class StreamOptions(Json):
     """How the stream looks."""
 
@@ -35,11 +46,18 @@ class StreamOptions(Json):
 class StructuredOutputs(Json):
     """vLLM's constraint of the output: exactly one of them."""
 
+    refused: ClassVar[Mapping[str, str]] = {
+        "disable_any_whitespace": "How JSON is spaced is the engine's choice; ask for a 'regex' or a 'grammar'.",
+        "disable_additional_properties": 'Write "additionalProperties": false into the schema.',
+        "whitespace_pattern": "How JSON is spaced is the engine's choice; ask for a 'regex' or a 'grammar'.",
+    }
+
     json_schema: Any = Field(default=None, alias="json")
     json_object: bool = False
     regex: str | None = None
     choice: list[str] | None = None
     grammar: str | None = None
+    structural_tag: Annotated[Any, BeforeValidator(_document)] = None
 
 
 class GenerationBody(Body):
@@ -68,7 +86,14 @@ class GenerationBody(Body):
     guided_regex: str | None = None
     guided_choice: list[str] | None = None
     guided_grammar: str | None = None
-    thinking_token_budget: Int32 | None = None
+    thinking_token_budget: Annotated[Int32 | None, BeforeValidator(_budget)] = None
+    bad_words: list[str] | None = None
+    allowed_token_ids: list[Int32] | None = None
+    prompt_logprobs: Int32 | None = None
+    add_special_tokens: bool | None = None
+    truncate_prompt_tokens: Int32 | None = None
+    cache_salt: str | None = None
+    return_tokens_as_token_ids: bool = False
     priority: Int32 | None = None
     return_token_ids: bool = False
     stream: bool = False

@@ -5,13 +5,18 @@ import orjson
 from gpt_server.common.v1 import media_pb2
 from gpt_server.edge.errors import ApiError
 from gpt_server.edge.media import MediaLoader
-from gpt_server.edge.schemas.chat import ContentPart, Conversation, Message, Tool, ToolChoice
+from gpt_server.edge.schemas.chat import ContentPart, Conversation, Message
+from gpt_server.edge.schemas.tools import Function, FunctionCall, ToolChoice
 from gpt_server.llm.v1 import chat_pb2
 
 MAX_MEDIA_BYTES = 60 * 1024 * 1024  # a request message holds 64 MiB, its texts included
 
 AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
-DETAILS = {"low": media_pb2.IMAGE_DETAIL_LOW, "high": media_pb2.IMAGE_DETAIL_HIGH}
+DETAILS = {
+    "low": media_pb2.IMAGE_DETAIL_LOW,
+    "high": media_pb2.IMAGE_DETAIL_HIGH,
+    "original": media_pb2.IMAGE_DETAIL_HIGH,
+}
 
 
 async def fill_conversation(chat: chat_pb2.Chat, body: Conversation, media: MediaLoader) -> None:
@@ -20,18 +25,22 @@ async def fill_conversation(chat: chat_pb2.Chat, body: Conversation, media: Medi
     Raises:
         ApiError: INVALID_MEDIA: a part cannot be loaded; PAYLOAD_TOO_LARGE: all parts together are too large.
     """
-    media_bytes = 0
+    media_bytes, call_id = 0, ""
     for i, message in enumerate(body.messages):
         turn = chat.messages.add()
         _fill_message(turn, message)
+        # A call of the deprecated form has no id; a result belongs to the last one.
+        call_id = f"call_{i}" if message.function_call else call_id
+        _fill_function(turn, message, call_id)
         for j, part in enumerate(message.content):
             turn.content.append(await _part(part, media, f"messages[{i}].content[{j}]"))
             media_bytes += turn.content[-1].ByteSize()
             if media_bytes > MAX_MEDIA_BYTES:
                 raise ApiError("PAYLOAD_TOO_LARGE", f"All content together is over {MAX_MEDIA_BYTES} bytes.")
-    chat.tools.extend(map(_tool, body.tools))
-    if body.chat_template_kwargs is not None:
-        chat.template_args_json = orjson.dumps(body.chat_template_kwargs).decode()
+    chat.tools.extend(map(_tool, body.offered))
+    documents = {} if body.documents is None else {"documents": body.documents}
+    if arguments := documents | (body.chat_template_kwargs or {}):
+        chat.template_args_json = orjson.dumps(arguments).decode()
 
 
 def fill_tool_choice(choice: chat_pb2.ToolChoice, wanted: ToolChoice) -> None:
@@ -47,8 +56,17 @@ def fill_tool_choice(choice: chat_pb2.ToolChoice, wanted: ToolChoice) -> None:
     choice.allowed_tools.extend(names)
 
 
+def fill_function_call(choice: chat_pb2.ToolChoice, wanted: FunctionCall) -> None:
+    """Puts a choice of OpenAI's deprecated form into `choice`."""
+    mode = "required" if wanted.mode is None else wanted.mode
+    choice.mode = chat_pb2.ToolChoiceMode.Value(f"TOOL_CHOICE_MODE_{mode.upper()}")
+    if wanted.name is not None:
+        choice.allowed_tools.append(wanted.name)
+
+
 def _fill_message(turn: chat_pb2.Message, message: Message) -> None:
-    turn.role = chat_pb2.Role.Value(f"ROLE_{message.role.upper()}")
+    role = "tool" if message.role == "function" else message.role
+    turn.role = chat_pb2.Role.Value(f"ROLE_{role.upper()}")
     turn.name = message.name
     turn.tool_call_id = message.tool_call_id
     turn.reasoning = message.reasoning or message.reasoning_content
@@ -56,6 +74,13 @@ def _fill_message(turn: chat_pb2.Message, message: Message) -> None:
         turn.content.add(text=message.refusal)
     for call in message.tool_calls:
         turn.tool_calls.add(id=call.id, name=call.function.name, arguments=call.function.arguments)
+
+
+def _fill_function(turn: chat_pb2.Message, message: Message, call_id: str) -> None:
+    if message.role == "function":
+        turn.tool_call_id = call_id
+    if (call := message.function_call) is not None:
+        turn.tool_calls.add(id=call_id, name=call.name, arguments=call.arguments)
 
 
 async def _part(part: ContentPart, media: MediaLoader, param: str) -> media_pb2.Part:
@@ -75,8 +100,7 @@ async def _part(part: ContentPart, media: MediaLoader, param: str) -> media_pb2.
     return media_pb2.Part(text=part.text or part.refusal or "")
 
 
-def _tool(tool: Tool) -> chat_pb2.Tool:
-    function = tool.function
+def _tool(function: Function) -> chat_pb2.Tool:
     schema = "" if function.parameters is None else orjson.dumps(function.parameters).decode()
     return chat_pb2.Tool(
         name=function.name, description=function.description, parameters=schema, strict=function.strict

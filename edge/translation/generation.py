@@ -12,10 +12,13 @@ from gpt_server.edge.schemas.base import Body, FieldTable, Honoured
 from gpt_server.edge.schemas.chat import ChatCompletionRequest, ResponseFormat
 from gpt_server.edge.schemas.completions import CompletionRequest, Prompt
 from gpt_server.edge.schemas.sampling import GenerationBody
-from gpt_server.edge.translation.chat import fill_conversation, fill_tool_choice
+from gpt_server.edge.translation.chat import fill_conversation, fill_function_call, fill_tool_choice
 from gpt_server.llm.v1 import llm_service_pb2, sampling_pb2
 
-SAME_INSIDE = ("messages", "tools", "tokens", "stop", "stop_token_ids", "logit_bias")
+SAME_INSIDE = (
+    *("messages", "tools", "functions", "tokens", "stop", "stop_token_ids", "logit_bias"),
+    *("bad_words", "allowed_token_ids"),
+)
 """Parameters whose parts have the same paths on both sides."""
 NUMBERED = ("input", "documents", "texts")
 """Parameters whose items are one input each."""
@@ -31,6 +34,10 @@ async def chat_request(body: ChatCompletionRequest, media: MediaLoader) -> llm_s
     await fill_conversation(request.chat, body, media)
     if body.tool_choice is not None:
         fill_tool_choice(request.chat.tool_choice, body.tool_choice)
+    if body.function_call is not None:
+        fill_function_call(request.chat.tool_choice, body.function_call)
+    if body.functions:
+        request.chat.parallel_tool_calls = False  # the answer's `function_call` holds one
     if body.reasoning_effort is not None:
         effort = sampling_pb2.ReasoningEffort.Value(f"REASONING_EFFORT_{body.reasoning_effort.upper()}")
         request.reasoning.effort = effort
@@ -47,7 +54,24 @@ def completion_request(body: CompletionRequest, prompt: Prompt) -> llm_service_p
     if body.logprobs is not None:
         request.sampling.logprobs = True
         request.sampling.top_logprobs = body.logprobs
+    if body.echo:
+        _fill_echo(request, body)
     return request
+
+
+def _fill_echo(request: llm_service_pb2.GenerateRequest, body: CompletionRequest) -> None:
+    """Asks for what is needed to repeat a prompt: its log-probabilities, and its ids where they become its text."""
+    if body.logprobs is not None and body.prompt_logprobs is None:
+        request.sampling.prompt_logprobs = body.logprobs
+    if not is_its_own_text(body, request):
+        request.return_token_ids = True
+    if body.only_echo:
+        request.sampling.max_tokens = 1
+
+
+def is_its_own_text(body: CompletionRequest, request: llm_service_pb2.GenerateRequest) -> bool:
+    """Whether the text of the prompt is what the caller has written."""
+    return request.WhichOneof("prompt") == "text" and body.truncate_prompt_tokens is None
 
 
 def copy_fields(body: Body, request: Any) -> None:
@@ -124,7 +148,7 @@ def _fill_structured_output(
         elif kind == "choice":
             output.choice.texts.extend(value)
         else:
-            setattr(output, kind, _document(value, name) if kind == "json_schema" else value)
+            setattr(output, kind, _document(value, name) if kind in ("json_schema", "structural_tag") else value)
 
 
 def _constraints(body: GenerationBody, response_format: ResponseFormat | None) -> list[tuple[str, str, Any]]:
@@ -134,18 +158,36 @@ def _constraints(body: GenerationBody, response_format: ResponseFormat | None) -
         for old, new in (("json", "json_schema"), ("regex", "regex"), ("choice", "choice"), ("grammar", "grammar"))
     ]
     if (outputs := body.structured_outputs) is not None:
-        for kind in ("json_schema", "json_object", "regex", "choice", "grammar"):
+        for kind in ("json_schema", "json_object", "regex", "choice", "grammar", "structural_tag"):
             name = kind.removesuffix("_schema")
             found.append((f"structured_outputs.{name}", kind, getattr(outputs, kind)))
     if response_format is not None:
         schema = response_format.json_schema
         found.append(("response_format", "json_object", response_format.type == "json_object"))
         found.append(("response_format", "json_schema", schema and schema.schema_))
+        found.append(("response_format", "structural_tag", _structural_tag(response_format)))
     return found
 
 
+def _structural_tag(form: ResponseFormat) -> dict[str, Any] | None:
+    """Returns vLLM's structural tag, of its newer or older form, as xgrammar has it."""
+    content = form.format
+    if form.structures is not None:
+        tags = [
+            {
+                "type": "tag",
+                "begin": one.begin,
+                "content": {"type": "json_schema", "json_schema": one.schema_},
+                "end": one.end,
+            }
+            for one in form.structures
+        ]
+        content = {"type": "triggered_tags", "triggers": form.triggers, "tags": tags}
+    return None if content is None else {"type": "structural_tag", "format": content}
+
+
 def _document(schema: Any, param: str) -> str:
-    """Returns a JSON Schema as text."""
+    """Returns a JSON Schema or a structural tag as text."""
     if isinstance(schema, str):
         return schema
     if not isinstance(schema, dict):

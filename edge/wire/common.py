@@ -1,9 +1,9 @@
-"""What every answer has: its head, usage, log-probabilities."""
+"""What every answer has: its head and usage."""
 
 import hashlib
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,7 @@ import orjson
 
 from gpt_server.common.v1 import usage_pb2
 from gpt_server.edge.replicas import Replica
-from gpt_server.llm.v1 import llm_service_pb2
 
-LEAST_LOGPROB = -9999.0  # JSON has no infinity; OpenAI and vLLM say this
 DONE = b"data: [DONE]\n\n"
 
 
@@ -26,24 +24,34 @@ class Head:
     created: int
     model: str
     system_fingerprint: str
+    service_tier: str | None = None
 
     @classmethod
-    def of(cls, prefix: str, kind: str, model: str, replica: Replica | None) -> "Head":
-        """Returns a new one. The fingerprint changes with the version, the engine and the model that answer."""
+    def of(cls, prefix: str, kind: str, model: str, replica: Replica | None, tier: str | None = None) -> "Head":
+        """Returns a new one. The fingerprint changes with the version, the engine and the model that answer.
+
+        Args:
+            prefix: of the id.
+            kind: `object`.
+            model: as the caller wrote it.
+            replica: who answers.
+            tier: the service tier that the caller wants, if any; there is but one, which the answer says.
+        """
         status = replica.models.get(model) if replica else None
         source = f"{replica.version if replica else ''}|{status.model.engine if status else ''}|{model}"
         fingerprint = "fp_" + hashlib.sha256(source.encode()).hexdigest()[:10]
-        return cls(f"{prefix}-{uuid.uuid4().hex}", kind, int(time.time()), model, fingerprint)
+        return cls(f"{prefix}-{uuid.uuid4().hex}", kind, int(time.time()), model, fingerprint, tier and "default")
 
     def fields(self, kind: str = "") -> dict[str, Any]:
         """Returns it as the first keys of a JSON object, `object` being `kind` if given."""
-        return {
+        fields = {
             "id": self.id,
             "object": kind or self.object,
             "created": self.created,
             "model": self.model,
             "system_fingerprint": self.system_fingerprint,
         }
+        return fields if self.service_tier is None else fields | {"service_tier": self.service_tier}
 
 
 def usage_fields(usages: Iterable[usage_pb2.Usage]) -> dict[str, Any]:
@@ -73,38 +81,6 @@ def token_counts(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     }
 
 
-def chat_logprobs(logprobs: Sequence[llm_service_pb2.TokenLogprob]) -> dict[str, Any]:
-    """Returns the `logprobs` of a chat choice."""
-    content = [_score(item.sampled) | {"top_logprobs": [_score(score) for score in item.top]} for item in logprobs]
-    return {"content": content, "refusal": None}
-
-
-def completion_logprobs(logprobs: Sequence[llm_service_pb2.TokenLogprob], offset: int) -> dict[str, Any]:
-    """Returns the `logprobs` of a completion choice, in the old shape.
-
-    Args:
-        logprobs: of tokens that follow each other.
-        offset: characters of the choice's text before the first of them.
-    """
-    fields: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
-    for item in logprobs:
-        fields["tokens"].append(item.sampled.token)
-        fields["token_logprobs"].append(_finite(item.sampled.logprob))
-        # The likeliest come last, so that of tokens with the same text the likeliest one stays.
-        fields["top_logprobs"].append({score.token: _finite(score.logprob) for score in reversed(item.top)})
-        fields["text_offset"].append(offset)
-        offset += len(item.sampled.token)
-    return fields
-
-
 def event(document: Any) -> bytes:
     """Returns one SSE event that carries a JSON document."""
     return b"data: " + orjson.dumps(document) + b"\n\n"
-
-
-def _score(score: llm_service_pb2.TokenScore) -> dict[str, Any]:
-    return {"token": score.token, "logprob": _finite(score.logprob), "bytes": list(score.token_bytes)}
-
-
-def _finite(logprob: float) -> float:
-    return max(logprob, LEAST_LOGPROB)

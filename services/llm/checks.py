@@ -31,8 +31,11 @@ RANGES: Sequence[tuple[str, float, float]] = (
     ("presence_penalty", -2, 2),
     ("frequency_penalty", -2, 2),
     ("top_logprobs", 0, 20),
+    ("prompt_logprobs", 0, 20),
 )
 MAX_STOPS = 16
+MAX_BAD_WORDS = 128
+MAX_SALT_CHARACTERS = 256
 TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -42,6 +45,9 @@ def check_generate(request: GenerateRequest, max_running: int) -> None:
     if request.token_ids is not None:
         _require(request.token_ids, "token_ids.ids", "must have at least one id")
         check_token_ids(request.token_ids, "token_ids.ids")
+        plain = not request.add_special_tokens
+        _require(plain, "add_special_tokens", "must not be true with token_ids, which are taken as they are")
+    _check_prompt_options(request)
     _check_sampling(request.sampling, max_running)
     if request.structured_output is not None:
         _check_structured_output(request.structured_output)
@@ -69,6 +75,16 @@ def _check_prompt(request: GenerateRequest | TokenizeRequest) -> None:
         _check_chat(request.chat)
 
 
+def _check_prompt_options(request: GenerateRequest) -> None:
+    kept = request.truncate_prompt_tokens
+    if kept is not None:
+        allowed = "must be at least 1, or -1 for as many as fit"
+        _require(kept >= 1 or kept == -1, "truncate_prompt_tokens", f"{allowed}; got {kept}")
+    length = len(request.cache_salt)
+    allowed = f"must have at most {MAX_SALT_CHARACTERS} characters"
+    _require(length <= MAX_SALT_CHARACTERS, "cache_salt", f"{allowed}; got {length}")
+
+
 def _check_sampling(options: Sampling, max_running: int) -> None:
     for name, low, high in (*RANGES, ("n", 1, max_running)):
         value = getattr(options, name)
@@ -86,19 +102,20 @@ def _check_sampling(options: Sampling, max_running: int) -> None:
         _require(fits, "sampling.min_tokens", f"must be at most max_tokens, {options.max_tokens}")
     if options.top_logprobs:
         _require(options.logprobs, "sampling.top_logprobs", "needs logprobs to be true")
-    _check_stops(options)
+    _check_texts(options.stop, "sampling.stop", MAX_STOPS)
+    _check_texts(options.bad_words, "sampling.bad_words", MAX_BAD_WORDS)
+    check_token_ids(options.stop_token_ids, "sampling.stop_token_ids")
+    check_token_ids(options.allowed_token_ids, "sampling.allowed_token_ids")
     for token_id, bias in options.logit_bias.items():
         path = f"sampling.logit_bias[{token_id}]"
         _require(token_id >= 0, path, "must be for a token id, at least 0")
         _require(-100 <= bias <= 100, path, f"must be between -100 and 100; got {bias:g}")
 
 
-def _check_stops(options: Sampling) -> None:
-    count = len(options.stop)
-    _require(count <= MAX_STOPS, "sampling.stop", f"must have at most {MAX_STOPS} strings; got {count}")
-    for i, stop in enumerate(options.stop):
-        _require(stop, f"sampling.stop[{i}]", "must not be empty")
-    check_token_ids(options.stop_token_ids, "sampling.stop_token_ids")
+def _check_texts(texts: Sequence[str], path: str, most: int) -> None:
+    _require(len(texts) <= most, path, f"must have at most {most} strings; got {len(texts)}")
+    for i, text in enumerate(texts):
+        _require(text, f"{path}[{i}]", "must not be empty")
 
 
 def _check_structured_output(form: StructuredOutput) -> None:
@@ -112,6 +129,9 @@ def _check_structured_output(form: StructuredOutput) -> None:
         _require(form.choice, "structured_output.choice.texts", "must have at least one text")
         for i, text in enumerate(form.choice):
             _require(text, f"structured_output.choice.texts[{i}]", "must not be empty")
+    if form.structural_tag is not None:
+        tag = _json(form.structural_tag, "structured_output.structural_tag")
+        _require(isinstance(tag, dict), "structured_output.structural_tag", "must be a JSON object")
 
 
 def _check_chat(chat: Chat) -> None:

@@ -1,6 +1,5 @@
 """A gRPC client straight at the demo's LLM service: no edge between."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,8 +9,7 @@ import pytest_asyncio
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
-from gpt_server.common.v1 import media_pb2, model_service_pb2
-from gpt_server.common.v1.model_service_pb2_grpc import ModelServiceStub
+from gpt_server.common.v1 import media_pb2
 from gpt_server.llm.v1 import chat_pb2, llm_service_pb2, sampling_pb2
 from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
 from tests.support.demo import service_address
@@ -40,22 +38,14 @@ async def test_order_of_messages(channel: grpc.aio.Channel) -> None:
     assert "".join(delta.content for message in messages for delta in message.deltas).startswith("Hello")
 
 
-async def test_cancel_frees_the_slot(channel: grpc.aio.Channel) -> None:
-    watch = ModelServiceStub(channel).Watch(model_service_pb2.WatchRequest())
-
-    async def until(running: int) -> None:
-        async with asyncio.timeout(60):
-            async for picture in watch:
-                if picture.models[0].running == running:
-                    return
-
-    await until(0)
-    call: Any = LLMServiceStub(channel).Generate(request("Count from 1 to 30.", ignore_eos=True, max_tokens=2000))
-    assert (await call.read()).HasField("started")
-    await until(1)
-    call.cancel()
-    await until(0)
-    watch.cancel()
+async def test_cancel_frees_the_slot(channel: grpc.aio.Channel, demo: RunningStack) -> None:
+    async with demo.watching("demo-chat-0") as until_running:
+        await until_running(0)
+        call: Any = LLMServiceStub(channel).Generate(request("Count from 1 to 30.", ignore_eos=True, max_tokens=2000))
+        assert (await call.read()).HasField("started")
+        await until_running(1)
+        call.cancel()
+        await until_running(0)
 
 
 async def test_refusal_has_a_reason(channel: grpc.aio.Channel) -> None:

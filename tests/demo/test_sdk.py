@@ -44,19 +44,6 @@ def only(calls: Any) -> Any:
     return calls[0]
 
 
-async def metric(demo: RunningStack, start: str) -> float:
-    """Sum of the service's metrics whose lines begin so."""
-    admin = demo.children()["demo-chat-0"]["admin"]
-    async with aiohttp.ClientSession() as session, session.get(f"http://{admin}/metrics") as response:
-        lines = (await response.text()).splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
-
-
-async def running(demo: RunningStack) -> float:
-    """Slots that are held."""
-    return await metric(demo, "gpt_server_running_requests{")
-
-
 async def test_streamed_is_the_same_as_whole(client: AsyncOpenAI) -> None:
     whole = await client.chat.completions.create(**said("Hello!"))
     text, usage = "", None
@@ -141,11 +128,11 @@ async def test_choices_and_logprobs(client: AsyncOpenAI) -> None:
 
 async def test_many_at_once(client: AsyncOpenAI, demo: RunningStack) -> None:
     alone = (await client.chat.completions.create(**said("What is 3 + 4?"))).choices[0].message.content
-    failed = await metric(demo, "gpt_server_errors_total{")
+    failed = await demo.metric("demo-chat-0", "gpt_server_errors_total{")
     answers = await asyncio.gather(*[client.chat.completions.create(**said("What is 3 + 4?")) for _ in range(24)])
     assert {answer.choices[0].message.content for answer in answers} == {alone}
-    assert await running(demo) == 0
-    assert await metric(demo, "gpt_server_errors_total{") == failed
+    assert await demo.metric("demo-chat-0", "gpt_server_running_requests{") == 0
+    assert await demo.metric("demo-chat-0", "gpt_server_errors_total{") == failed
 
 
 @pytest.mark.parametrize(
@@ -172,20 +159,18 @@ async def test_errors_are_the_sdks_own(
 @pytest.mark.parametrize("stream", [True, False])
 async def test_caller_who_leaves_frees_the_slot(client: AsyncOpenAI, demo: RunningStack, stream: bool) -> None:
     endless = {**said("Count from 1 to 30."), "extra_body": {"ignore_eos": True}, "max_tokens": 2000}
-    if stream:
-        answer: Any = await client.chat.completions.create(**endless, stream=True)
-        await anext(aiter(answer))
-        assert await running(demo) == 1
-        await answer.close()
-    else:
-        asked = asyncio.create_task(client.chat.completions.create(**endless))
-        async with asyncio.timeout(60):
-            while await running(demo) < 1:
-                await asyncio.sleep(0.02)
-        asked.cancel()
-    async with asyncio.timeout(60):
-        while await running(demo):
-            await asyncio.sleep(0.02)
+    async with demo.watching("demo-chat-0") as until_running:
+        await until_running(0)
+        if stream:
+            answer: Any = await client.chat.completions.create(**endless, stream=True)
+            await anext(aiter(answer))
+            await until_running(1)
+            await answer.close()
+        else:
+            asked = asyncio.create_task(client.chat.completions.create(**endless))
+            await until_running(1)
+            asked.cancel()
+        await until_running(0)
 
 
 async def test_completions_and_tokens(client: AsyncOpenAI, demo: RunningStack) -> None:

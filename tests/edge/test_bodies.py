@@ -14,6 +14,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JSON = {"content-type": "application/json"}
 USER = {"role": "user", "content": "x"}
+CALL = {"name": "f", "arguments": "{}"}
+FUNCTION = {"name": "f"}
+TOOL = {"type": "function", "function": FUNCTION}
+NAMED = {"type": "function", "function": {"name": "g"}}
+OLD_TAG = {"type": "structural_tag", "structures": [{"begin": "<n>", "end": "</n>"}], "triggers": ["<n>"]}
 PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
@@ -63,7 +68,9 @@ async def test_other_content_types_are_not_read(shared: httpx2.AsyncClient, kind
         ({"messages": [5]}, "messages[0]", "an object, but it is an integer"),
         ({"messages": [{"content": "x"}]}, "messages[0].role", "Missing required parameter"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role", "'developer', 'system', 'user'"),
-        ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role", "or 'tool'"),
+        ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].name", "Required for a message of role"),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0].role", "Must follow"),
+        ({"messages": [USER | {"function_call": CALL}]}, "messages[0].function_call", "Only allowed for role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content", "Required for a message of role 'user'"),
         ({"messages": [USER | {"content": 5}]}, "messages[0].content", "a string or a list of content parts"),
         ({"messages": [USER | {"content": [{"type": "text"}]}]}, "messages[0].content[0].text", "missing"),
@@ -86,18 +93,49 @@ async def test_other_content_types_are_not_read(shared: httpx2.AsyncClient, kind
         ({"stream_options": {"include_usage": True}}, "stream_options", "'stream': true"),
         ({"stream": True, "stream_options": {"x": 1}}, "stream_options.x", "Unknown"),
         ({"reasoning_effort": "huge"}, "reasoning_effort", "'minimal', 'low'"),
-        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].custom", "Unknown"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "pattern"),
         ({"tool_choice": "sometimes"}, "tool_choice.type", "'auto', 'required'"),
         ({"tool_choice": {"type": "function"}}, "tool_choice.function", "Required with type 'function'"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "Required"),
-        ({"response_format": {"type": "grammar"}}, "response_format.type", "'json_object' or 'json_schema'"),
+        ({"response_format": {"type": "grammar"}}, "response_format.type", "'json_schema' or 'structural_tag'"),
         ({"guided_json": 5}, "guided_json", "JSON Schema"),
         ({"guided_regex": "a", "guided_choice": ["a"]}, "guided_choice", "Only one of 'guided_regex' and"),
-        ({"structured_outputs": {"structural_tag": "x"}}, "structured_outputs.structural_tag", "Unknown"),
-        ({"functions": []}, "functions", "use 'tools'"),
+        ({"response_format": {"type": "structural_tag"}}, "response_format.format", "Required with type"),
+        ({"response_format": {"type": "text", "format": {}}}, "response_format.format", "and only with it"),
+        ({"response_format": OLD_TAG | {"triggers": None}}, "response_format.triggers", "belong together"),
+        ({"structured_outputs": {"structural_tag": 5}}, "structured_outputs.structural_tag", "a structural tag"),
+        (
+            {"structured_outputs": {"json": {}, "disable_any_whitespace": True}},
+            "structured_outputs.disable_any_whitespace",
+            "ask for a 'regex'",
+        ),
+        ({"functions": [FUNCTION], "tools": [TOOL]}, "functions", "Contradicts 'tools'"),
+        ({"function_call": "auto", "tools": [TOOL]}, "function_call", "there is 'tool_choice'"),
+        ({"functions": [FUNCTION], "function_call": {}}, "function_call", "the name of a function"),
+        ({"functions": [FUNCTION], "function_call": "required"}, "function_call.mode", "'none' or 'auto'"),
+        ({"functions": [FUNCTION], "function_call": {"name": "g"}}, "function_call", "must be one of chat.tools"),
+        ({"functions": [FUNCTION | {"parameters": []}]}, "functions[0].parameters", "an object, but it is a list"),
+        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].custom", "There are no custom tools"),
+        ({"tools": [{"type": "custom"}]}, "tools[0].type", "There are no custom tools"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "run at OpenAI"),
+        ({"tool_choice": {"type": "custom"}}, "tool_choice.type", "There are no custom tools"),
+        ({"tool_choice": {"type": "tool"}}, "tool_choice.type", "'required', 'function' or 'allowed_tools'"),
+        ({"tool_choice": "required"}, "tool_choice", "needs at least one tool"),
+        ({"tool_choice": NAMED, "tools": [TOOL]}, "tool_choice", "must be one of chat.tools (f); got 'g'"),
+        (
+            {"documents": [{"text": "x"}], "chat_template_kwargs": {"documents": []}},
+            "documents",
+            "Contradicts 'chat_template_kwargs'",
+        ),
+        ({"prompt_logprobs": 21}, "prompt_logprobs", "between 0 and 20; got 21"),
+        ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens", "at least 1, or -1"),
+        ({"truncation_side": "right"}, "truncation_side", "cuts off"),
+        ({"bad_words": ["x", ""]}, "bad_words[1]", "must not be empty"),
+        ({"bad_words": ["x"]}, "bad_words", "says the words of its script"),
+        ({"allowed_token_ids": [-1]}, "allowed_token_ids[0]", "must be a token id"),
+        ({"cache_salt": "x" * 300}, "cache_salt", "at most 256 characters"),
         ({"store": True}, "store", "Only false is accepted"),
-        ({"service_tier": "flex"}, "service_tier", "'auto' or 'default'"),
+        ({"service_tier": "gold"}, "service_tier", "'priority' or 'fast'"),
         ({"top_k": -5}, "top_k", ""),
         ({"n": 0}, "n", ""),
     ],
@@ -119,11 +157,13 @@ async def test_faults_are_named(shared: httpx2.AsyncClient, fields: dict[str, An
         ({"prompt": [-1]}, "prompt", "a list of token ids"),
         ({"prompt": ["x"] * 129}, "prompt", "At most 128"),
         ({"prompt": [999999]}, "prompt", "vocabulary"),
-        ({"logprobs": 6}, "logprobs", "less than or equal to 5"),
+        ({"logprobs": 21}, "logprobs", "less than or equal to 20"),
+        ({"max_tokens": 0}, "max_tokens", "must be at least 1"),
         ({"best_of": 2}, "best_of", "unless it equals 'n'"),
         ({"suffix": "x"}, "suffix", "not supported"),
-        ({"echo": True, "logprobs": 1}, "echo", "together with 'logprobs'"),
-        ({"echo": True, "prompt": [1]}, "echo", "send text"),
+        ({"echo": True, "prompt": [10**6]}, "prompt", "in the vocabulary"),
+        ({"add_special_tokens": True, "prompt": [1]}, "add_special_tokens", "must not be true with token_ids"),
+        ({"suffix": "x"}, "suffix", "write the model's own marks"),
     ],
 )
 async def test_faults_of_completions_are_named(

@@ -16,6 +16,18 @@ PNG = base64.b64encode(b"\x89PNG").decode()
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 SCHEMA_TEXT = '{"type":"object","properties":{"a":{"type":"integer"}}}'
 
+TAG = {"type": "structural_tag", "format": {"type": "const_string", "value": "a"}}
+TAG_TEXT = '{"type":"structural_tag","format":{"type":"const_string","value":"a"}}'
+OLD_TAG = {
+    "type": "structural_tag",
+    "structures": [{"begin": "<n>", "schema": SCHEMA, "end": "</n>"}],
+    "triggers": ["<n>"],
+}
+OLD_TAG_TEXT = (
+    '{"type":"structural_tag","format":{"type":"triggered_tags","triggers":["<n>"],"tags":[{"type":"tag","begin":"<n>",'
+    f'"content":{{"type":"json_schema","json_schema":{SCHEMA_TEXT}}},"end":"</n>"}}]}}}}'
+)
+
 
 async def translated(**fields: Any) -> dict[str, Any]:
     """Returns the request message as a dictionary, under the names of the proto."""
@@ -78,6 +90,7 @@ async def test_media() -> None:
     content = [
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}},
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}, "prompt_cache_breakpoint": {}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "original"}, "uuid": "a"},
         {"type": "input_audio", "input_audio": {"data": PNG, "format": "mp3"}},
         {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PNG}", "filename": "a.pdf"}},
         {"type": "file", "file": {"file_data": PNG}},
@@ -86,6 +99,7 @@ async def test_media() -> None:
     assert message["content"] == [
         {"image": {"media": {"content": PNG, "media_type": "image/png"}, "detail": "IMAGE_DETAIL_LOW"}},
         {"image": {"media": {"content": PNG, "media_type": "image/png"}}},
+        {"image": {"media": {"content": PNG, "media_type": "image/png"}, "detail": "IMAGE_DETAIL_HIGH"}},
         {"audio": {"content": PNG, "media_type": "audio/mpeg"}},
         {"file": {"content": PNG, "media_type": "application/pdf", "filename": "a.pdf"}},
         {"file": {"content": PNG}},
@@ -151,10 +165,75 @@ async def test_tool_choice(choice: Any, mode: str, names: list[str] | None) -> N
         ({"structured_outputs": {"regex": "a+"}}, {"regex": "a+"}),
         ({"structured_outputs": {"choice": ["a"]}}, {"choice": {"texts": ["a"]}}),
         ({"structured_outputs": {"grammar": "root ::= x"}}, {"grammar": "root ::= x"}),
+        ({"structured_outputs": {"structural_tag": TAG}}, {"structural_tag": TAG_TEXT}),
+        (
+            {"structured_outputs": {"structural_tag": TAG_TEXT, "whitespace_pattern": None}},
+            {"structural_tag": TAG_TEXT},
+        ),
+        ({"response_format": TAG}, {"structural_tag": TAG_TEXT}),
+        ({"response_format": OLD_TAG}, {"structural_tag": OLD_TAG_TEXT}),
     ],
 )
 async def test_structured_output(fields: dict[str, Any], output: Any) -> None:
     assert (await translated(**fields)).get("structured_output") == output
+
+
+async def test_deprecated_functions_are_tools() -> None:
+    messages = [
+        {"role": "user", "content": "2+2?"},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "4"},
+        {"role": "assistant", "content": "four", "function_call": {"name": "g", "arguments": "{}"}},
+        {"role": "function", "name": "g", "content": "5"},
+    ]
+    functions = [{"name": "f", "description": "d", "parameters": SCHEMA}, {"name": "g"}]
+    chat = (await translated(messages=messages, functions=functions, function_call={"name": "f"}))["chat"]
+    assert chat["messages"][1:] == [
+        {"role": "ROLE_ASSISTANT", "tool_calls": [{"id": "call_1", "name": "f", "arguments": "{}"}]},
+        {"role": "ROLE_TOOL", "content": [{"text": "4"}], "name": "f", "tool_call_id": "call_1"},
+        {
+            "role": "ROLE_ASSISTANT",
+            "content": [{"text": "four"}],
+            "tool_calls": [{"id": "call_3", "name": "g", "arguments": "{}"}],
+        },
+        {"role": "ROLE_TOOL", "content": [{"text": "5"}], "name": "g", "tool_call_id": "call_3"},
+    ]
+    assert chat["tools"] == [{"name": "f", "description": "d", "parameters": SCHEMA_TEXT}, {"name": "g"}]
+    assert chat["tool_choice"] == {"mode": "TOOL_CHOICE_MODE_REQUIRED", "allowed_tools": ["f"]}
+    assert chat["parallel_tool_calls"] is False
+    for mode in ("none", "auto"):
+        chat = (await translated(functions=functions, function_call=mode))["chat"]
+        assert chat["tool_choice"] == {"mode": f"TOOL_CHOICE_MODE_{mode.upper()}"}
+
+
+async def test_documents_are_an_argument_of_the_template() -> None:
+    documents = [{"title": "a", "text": "ü"}]
+    chat = (await translated(documents=documents))["chat"]
+    assert chat["template_args_json"] == '{"documents":[{"title":"a","text":"ü"}]}'
+    chat = (await translated(documents=documents, chat_template_kwargs={"a": 1}))["chat"]
+    assert chat["template_args_json"] == '{"documents":[{"title":"a","text":"ü"}],"a":1}'
+
+
+async def test_what_is_done_with_the_prompt() -> None:
+    request = await translated(
+        bad_words=["x"],
+        allowed_token_ids=[5, 6],
+        prompt_logprobs=0,
+        add_special_tokens=False,
+        truncate_prompt_tokens=-1,
+        cache_salt="s",
+        thinking_token_budget=-1,
+        return_tokens_as_token_ids=True,
+        service_tier="flex",
+    )
+    assert request.pop("chat")
+    assert request == {
+        "model": "m",
+        "sampling": {"bad_words": ["x"], "allowed_token_ids": [5, 6], "prompt_logprobs": 0},
+        "add_special_tokens": False,
+        "truncate_prompt_tokens": -1,
+        "cache_salt": "s",
+    }
 
 
 async def test_reasoning_and_template() -> None:
@@ -189,3 +268,22 @@ def test_prompts_of_completions(prompt: Any, expected: list[Any]) -> None:
     requests = [MessageToDict(completion_request(body, one), preserving_proto_field_name=True) for one in body.prompts]
     sampling = {"max_tokens": 16, "logprobs": True, "top_logprobs": 0}
     assert requests == [{"model": "m", "sampling": sampling} | one for one in expected]
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({"prompt": "a"}, {"sampling": {"max_tokens": 16}}),
+        ({"prompt": "a", "logprobs": 2}, {"sampling": {"prompt_logprobs": 2}}),
+        ({"prompt": "a", "logprobs": 2, "prompt_logprobs": 5}, {"sampling": {"prompt_logprobs": 5}}),
+        ({"prompt": "a", "max_tokens": 0}, {"sampling": {"max_tokens": 1}}),
+        ({"prompt": [1]}, {"return_token_ids": True}),
+        ({"prompt": "a", "truncate_prompt_tokens": 1}, {"return_token_ids": True}),
+    ],
+)
+def test_an_echo_asks_for_what_it_needs(fields: dict[str, Any], asked: dict[str, Any]) -> None:
+    body = CompletionRequest.model_validate({"model": "m", "echo": True} | fields)
+    request = MessageToDict(completion_request(body, body.prompts[0]), preserving_proto_field_name=True)
+    for name, value in asked.items():
+        assert request[name] == (request[name] | value if isinstance(value, dict) else value)
+    assert ("return_token_ids" in request) == ("return_token_ids" in asked)

@@ -70,6 +70,25 @@ async def test_rules_3_and_4_tool_calls_in_fragments(edge: RunningEdge) -> None:
     assert events_of(body)[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
+async def test_rule_4_one_fragment_of_a_call_in_a_chunk(stub: Stub, stub_edge: RunningEdge) -> None:
+    """The helper of openai 2.x drops a second fragment of a call that the same chunk begins."""
+    fragments = [
+        pb.ToolCallDelta(index=0, id="a", name="f"),
+        pb.ToolCallDelta(index=0, arguments='{"x'),
+        pb.ToolCallDelta(index=0, arguments='": 1}'),
+        pb.ToolCallDelta(index=1, id="b", name="g", arguments="{}"),
+    ]
+
+    async def play(stub: Stub, request: Any, context: Any) -> AsyncIterator[pb.GenerateResponse]:
+        yield STARTED
+        yield pb.GenerateResponse(deltas=[pb.Delta(tool_calls=fragments)])
+        yield finished()
+
+    stub.play = play
+    (sent,) = [d["tool_calls"] for d in deltas_of(await stream(stub_edge, **chat(model="m"))) if "tool_calls" in d]
+    assert [(f["index"], f["id"], f["function"]["arguments"]) for f in sent] == [(0, "a", '{"x": 1}'), (1, "b", "{}")]
+
+
 async def test_rule_5_one_finish_per_choice(edge: RunningEdge) -> None:
     events = events_of(await stream(edge, **chat(n=2)))
     ends = [choice for event in events for choice in event["choices"] if choice["finish_reason"] is not None]

@@ -70,6 +70,10 @@ class Answer:
             for one in delta.logprobs
         ]
 
+    def prompt_logprobs(self) -> list[TokenLogprob]:
+        """Returns what was reported of each token of the prompt."""
+        return [one for output in self.outputs for one in output.prompt_logprobs]
+
     def calls(self, choice: int = 0) -> list[tuple[str, str]]:
         """Returns name and arguments of each tool call."""
         calls: list[tuple[str, str]] = []
@@ -131,6 +135,7 @@ async def ask(engine: LLMEngine, wanted: GenerateRequest) -> Answer:
         async for output in stream:
             outputs.append(output)
     assert all(output.finished is None for output in outputs[:-1])
+    assert not any(output.prompt_logprobs for output in outputs[1:])
     finished = outputs[-1].finished
     assert finished is not None
     answer = Answer(list(prepared.prompt_token_ids), finished, outputs)

@@ -67,6 +67,12 @@ class Plain:
         return output.sequences[0, len(prompt) :].tolist(), torch.cat(output.logits)
 
     @torch.inference_mode()
+    def logprobs(self, prompt: list[int]) -> torch.Tensor:
+        """Returns the log-probabilities at each place of a prompt but the first, tokens x vocabulary."""
+        logits: torch.Tensor = self.model(torch.tensor([prompt])).logits
+        return logits[0, :-1].log_softmax(-1)
+
+    @torch.inference_mode()
     def greedy(self, prompt: list[int], change: Callable[[torch.Tensor, list[int]], torch.Tensor]) -> list[int]:
         """Returns greedy tokens with changed logits, without a cache, as far as they are clear."""
         sampled: list[int] = []
@@ -145,6 +151,17 @@ class LLMModelSuite(LLMSuite):
         answer = await ask(subject.engine, request(clear[0].text, sampling=greedy(TOKENS, logprobs=True)))
         expected = clear[0].logprobs[range(len(clear[0].continuation)), clear[0].continuation].tolist()
         assert [one.sampled.logprob for one in answer.logprobs()] == pytest.approx(expected, abs=2e-3)
+
+    async def test_prompt_logprobs_are_those_of_transformers(self, subject: Subject, plain: Plain) -> None:
+        # Long enough for several chunks of prefill, wherever an engine cuts.
+        prompt = plain.chat_ids("What is gRPC? " * 20)
+        answer = await ask(subject.engine, request(token_ids=prompt, sampling=greedy(1, prompt_logprobs=3)))
+        expected = plain.logprobs(prompt)
+        reported = answer.prompt_logprobs()
+        own = expected[range(len(prompt) - 1), prompt[1:]]
+        assert [one.sampled.logprob for one in reported] == pytest.approx([0.0, *own.tolist()], abs=5e-3)
+        top = torch.tensor([[score.logprob for score in one.top] for one in reported[1:]])
+        assert torch.allclose(top, expected.topk(3).values, atol=5e-3)
 
     @pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}], ids=str)
     async def test_the_narrowest_sampling_is_greedy(

@@ -1,6 +1,6 @@
 """What every LLM engine does: a suite over the contract in `services/llm/engine.py`, for a fixture `subject`.
 
-An engine's test module defines the fixture and a subclass. What its library cannot do stands in `refuses` and is
+An engine's test module defines the fixture and a subclass. What its library cannot do stands in `abilities.py` and is
 asserted as the named refusal. Engines with real weights also pass `LLMModelSuite`.
 """
 
@@ -8,7 +8,6 @@ import asyncio
 import json
 from contextlib import aclosing
 from dataclasses import replace
-from typing import ClassVar
 
 import pytest
 
@@ -28,6 +27,7 @@ from gpt_server.services.llm.engine import (
     ToolChoice,
 )
 from tests.engines.asking import Answer, Subject, ask, busy, greedy, idle, request, undecided
+from tests.engines.fields_suite import FieldsSuite
 
 SCHEMA = {
     "type": "object",
@@ -44,20 +44,8 @@ PING = Tool("ping")
 
 
 @pytest.mark.asyncio(loop_scope="session")
-class LLMSuite:
+class LLMSuite(FieldsSuite):
     """Checks that need no model to be of any quality."""
-
-    #: Fields that the engine refuses as `UnsupportedFeature`.
-    refuses: ClassVar[frozenset[str]] = frozenset()
-
-    async def answer(self, subject: Subject, wanted: GenerateRequest, feature: str = "") -> Answer | None:
-        """Returns the answer, or None after the engine has refused the feature as it should."""
-        if feature in self.refuses:
-            with pytest.raises(UnsupportedFeature) as refusal:
-                await subject.engine.prepare(wanted)
-            assert refusal.value.field == feature
-            return None
-        return await ask(subject.engine, wanted)
 
     def long_prefill(self, subject: Subject) -> GenerateRequest:
         """Returns a request whose prefill takes a while."""

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from gpt_server.services.llm.engine import EngineConfig, GenerateRequest, Output, Prepared
 from gpt_server.services.llm.engines.fake import FakeEngine
+from tests.engines.abilities import ABILITIES
 from tests.engines.asking import Subject, greedy, request
 from tests.engines.llm_suite import LLMSuite
 
@@ -23,7 +24,7 @@ async def subject() -> AsyncGenerator[Subject, None]:
 
 
 class TestFake(LLMSuite):
-    refuses = frozenset({"structured_output.regex", "structured_output.grammar"})
+    refuses, harmless = ABILITIES["fake"].refuses, ABILITIES["fake"].harmless
 
     def check_call(self, name: str, arguments: str) -> None:
         """Calls that no script asks for have no arguments here."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.engines.abilities import ABILITIES
 from tests.engines.asking import Subject
 from tests.engines.hf_model import MODEL
 from tests.engines.llm_model_suite import Clear, LLMModelSuite, Plain, clear_prompts
@@ -23,4 +24,4 @@ def clear(plain: Plain, subject: Subject) -> list[Clear]:
 
 
 class TestHF(LLMModelSuite):
-    """Refuses nothing that the suites ask for."""
+    refuses, harmless = ABILITIES["hf"].refuses, ABILITIES["hf"].harmless

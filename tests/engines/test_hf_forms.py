@@ -57,6 +57,15 @@ async def test_allowed_tools_are_the_only_ones_that_can_be_called(hf: Subject) -
         assert [name for name, _ in answer.calls()] == ["ping"]
 
 
+async def test_arguments_of_any_letters(hf: Subject) -> None:
+    tool = Tool("find", parameters=json.dumps({"properties": {"what": {"enum": ["Käfer"]}}, "required": ["what"]}))
+    wanted = request(sampling=greedy(80), tools=(tool,), tool_choice=ToolChoice("required"), parallel_tool_calls=False)
+    ((_, arguments),) = (await ask(hf.engine, wanted)).calls()
+    assert json.loads(arguments) == {"what": "Käfer"}
+    form = StructuredOutput(json_schema='{"enum": ["Käfer"]}')
+    assert (await ask(hf.engine, request(sampling=greedy(20), structured_output=form))).text() == '"Käfer"'
+
+
 async def test_parallel_calls(hf: Subject) -> None:
     not_yet = dict.fromkeys(hf.details.eos_token_ids, -100.0)
     wanted = request(sampling=greedy(60, logit_bias=not_yet), tools=(PING,), tool_choice=ToolChoice("required"))

@@ -85,7 +85,10 @@ def test_models_lists_configured_and_downloaded(tmp_path: Path) -> None:
 def test_engines_list_and_refusals(tmp_path: Path) -> None:
     assert "hf           llm" in gpt_server("engines", "list", cwd=tmp_path).stdout
     done = gpt_server("engines", "install", "nope", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "gpt-server: unknown engine 'nope'; engines: fake, hf, sentence_transformers, vllm\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "gpt-server: unknown engine 'nope'; engines: fake, hf, sentence_transformers, vllm\n",
+    )
     done = gpt_server("engines", "install", "fake", cwd=tmp_path)
     assert done.stderr == "gpt-server: the fake engine needs no environment of its own\n"
 

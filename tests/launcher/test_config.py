@@ -8,9 +8,10 @@ import yaml
 
 from gpt_server.edge.config import EdgeSettings
 from gpt_server.launcher import config as configuration
+from gpt_server.launcher import demo
 from gpt_server.launcher.config import EdgeConfig, ModelConfig, StackConfig
 from gpt_server.launcher.stack import config_path
-from gpt_server.launcher.yaml_file import BadConfig
+from gpt_server.launcher.yaml_file import BadConfig, read
 from gpt_server.services.common.config import ModelSettings
 
 FAULTS = {

@@ -33,7 +33,7 @@ class Counting(httpx2.AsyncHTTPTransport):
     [
         ({"temperature": 9}, openai.BadRequestError, "invalid_value", "temperature"),
         ({"messages": []}, openai.BadRequestError, "invalid_value", "messages"),
-        ({"functions": [{"name": "f"}]}, openai.BadRequestError, "unsupported_parameter", "functions"),
+        ({"web_search_options": {}}, openai.BadRequestError, "unsupported_parameter", "web_search_options"),
         ({"extra_body": {"top_q": 1}}, openai.BadRequestError, "unsupported_parameter", "top_q"),
         ({"messages": say("word " * 5000)}, openai.BadRequestError, "context_length_exceeded", None),
         ({"model": "nope"}, openai.NotFoundError, "model_not_found", "model"),

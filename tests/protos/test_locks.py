@@ -1,5 +1,6 @@
 """Every environment that a lock describes can import the stubs, and no lock names a host."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+CLIENTS = ROOT / "tests" / "clients" / "locks"
 # Locks of environments in which no process of ours runs.
 WITHOUT_STUBS = {"uv.lock", "engine-tests.lock"}
 
@@ -46,10 +48,22 @@ def test_lock_satisfies_the_stubs(lock: Path) -> None:
             assert version(pin) >= least, f"{package} {pin}"
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+@pytest.mark.parametrize(
+    "lock", [*LOCKS, *sorted(CLIENTS.glob("*/*.lock"))], ids=lambda lock: lock.parent.name + lock.name
+)
 def test_lock_is_hashed_and_names_no_host(lock: Path) -> None:
     text = lock.read_text()
     assert "://" not in text
     for entry in re.split(r"\n(?=[a-z0-9])", text):
         if "==" in entry.split("\n")[0]:
             assert "--hash=sha256:" in entry, entry.split("\n")[0]
+
+
+@pytest.mark.parametrize("lock", sorted(CLIENTS.glob("*/package-lock.json")), ids=lambda lock: lock.parent.name)
+def test_lock_of_node_is_hashed_and_names_no_host(lock: Path) -> None:
+    packages = json.loads(lock.read_text())["packages"]
+    assert packages.pop("")["dependencies"] == json.loads((lock.parent / "package.json").read_text())["dependencies"]
+    assert packages
+    for name, package in packages.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name

@@ -51,6 +51,11 @@ def image(content: bytes = b"x", **fields: Any) -> chat_pb2.Message:
     return turn(content=[media_pb2.Part(text="look"), part])
 
 
+def prompted(**fields: Any) -> pb.GenerateRequest:
+    """A request with options of its prompt."""
+    return pb.GenerateRequest(model="m", text="hi", **fields)
+
+
 def thinking(**fields: Any) -> pb.GenerateRequest:
     """A request with reasoning options."""
     return pb.GenerateRequest(model="m", text="hi", reasoning=sampling_pb2.Reasoning(**fields))
@@ -83,6 +88,21 @@ REFUSED: list[tuple[pb.GenerateRequest, str, str]] = [
     (sampled(logit_bias={5: 101}), "sampling.logit_bias[5]", "between -100 and 100; got 101"),
     (sampled(top_logprobs=21, logprobs=True), "sampling.top_logprobs", "between 0 and 20; got 21"),
     (sampled(top_logprobs=1), "sampling.top_logprobs", "needs logprobs to be true"),
+    (sampled(prompt_logprobs=21), "sampling.prompt_logprobs", "between 0 and 20; got 21"),
+    (sampled(prompt_logprobs=-1), "sampling.prompt_logprobs", "between 0 and 20; got -1"),
+    (sampled(bad_words=["x"] * 129), "sampling.bad_words", "at most 128 strings; got 129"),
+    (sampled(bad_words=["x", ""]), "sampling.bad_words[1]", "must not be empty"),
+    (sampled(allowed_token_ids=[3, -7]), "sampling.allowed_token_ids[1]", "got -7"),
+    (prompted(truncate_prompt_tokens=0), "truncate_prompt_tokens", "at least 1, or -1 for as many as fit; got 0"),
+    (prompted(truncate_prompt_tokens=-2), "truncate_prompt_tokens", "got -2"),
+    (prompted(cache_salt="x" * 257), "cache_salt", "at most 256 characters; got 257"),
+    (
+        pb.GenerateRequest(token_ids=pb.TokenIds(ids=[1]), add_special_tokens=True),
+        "add_special_tokens",
+        "must not be true with token_ids",
+    ),
+    (formed(structural_tag="{"), "structured_output.structural_tag", "JSON document"),
+    (formed(structural_tag="[]"), "structured_output.structural_tag", "JSON object"),
     (formed(), "structured_output", "json_object, json_schema, regex, choice, grammar"),
     (formed(json_schema="{"), "structured_output.json_schema", "JSON document"),
     (formed(json_schema="[" * 100_000), "structured_output.json_schema", "JSON document"),
@@ -148,7 +168,11 @@ ACCEPTED = [
     sampled(temperature=0, top_p=1, top_k=0, min_p=1, n=4, max_tokens=1, min_tokens=1, presence_penalty=-2),
     sampled(top_k=-1, frequency_penalty=2, repetition_penalty=0.1, logprobs=True, top_logprobs=20, seed=-(2**63)),
     sampled(stop=["x"] * 16, logit_bias={0: -100, 9: 100}, top_logprobs=0),
+    sampled(bad_words=["x"] * 128, allowed_token_ids=[0], prompt_logprobs=20),
+    prompted(truncate_prompt_tokens=-1, cache_salt="x" * 256, add_special_tokens=True),
+    pb.GenerateRequest(token_ids=pb.TokenIds(ids=[1]), truncate_prompt_tokens=1, add_special_tokens=False),
     formed(json_object=sampling_pb2.JsonObject()),
+    formed(structural_tag="{}"),
     formed(json_schema="true"),
     formed(choice=sampling_pb2.Choices(texts=["a"])),
     thinking(enabled=False, max_tokens=0),

@@ -230,8 +230,10 @@ def example(kind: Any, matched: str) -> Any:
 @pytest.mark.parametrize("matched", ["stop", "stop_token_id"])
 def test_no_field_of_an_output_is_lost(matched: str) -> None:
     delta, finished = example(engine.Delta, matched), example(engine.Finished, matched)
-    (message,) = responses.outputs(engine.Output([delta, delta], finished), queue_s=0.0)
+    output = engine.Output([delta, delta], finished, prompt_logprobs=delta.logprobs)
+    (message,) = responses.outputs(output, queue_s=0.0)
     assert as_dict(message) == {
+        "prompt_logprobs": ours_as_dict(delta.logprobs),
         "deltas": [ours_as_dict(delta), ours_as_dict(delta)],
         "finished": ours_as_dict(finished),
     }

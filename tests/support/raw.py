@@ -58,6 +58,11 @@ class RawAnswer:
             pass
         return self.body
 
+    async def read_json(self) -> Any:
+        """Reads a body that is not chunked: one JSON document."""
+        length = int(self.headers["content-length"])
+        return json.loads(await asyncio.wait_for(self.reader.readexactly(length), LIMIT_S))
+
     async def read_until(self, text: bytes) -> None:
         """Reads until `text` has come."""
         while text not in self.body:

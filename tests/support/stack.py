@@ -6,12 +6,17 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import grpc
 import psutil
+
+from gpt_server.common.v1.model_service_pb2 import WatchRequest
+from gpt_server.common.v1.model_service_pb2_grpc import ModelServiceStub
 
 START_TIMEOUT_S = 120
 
@@ -49,6 +54,28 @@ class RunningStack:
         """What runs, by name: pid and ports."""
         (file,) = self.state.glob("gpt-server/run-*/stack.json")
         return {child["name"]: child for child in json.loads(file.read_text())["children"]}
+
+    async def metric(self, child: str, start: str) -> float:
+        """Returns the sum of a child's metrics whose lines begin so."""
+        admin = self.children()[child]["admin"]
+        async with aiohttp.ClientSession() as session, session.get(f"http://{admin}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
+
+    @asynccontextmanager
+    async def watching(self, child: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+        """Yields what waits until a service's first model holds so many slots. No change is missed in between."""
+        async with grpc.aio.insecure_channel(self.children()[child]["grpc"]) as channel:
+            pictures = ModelServiceStub(channel).Watch(WatchRequest())
+
+            async def until_running(running: int) -> None:
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    async for picture in pictures:
+                        if picture.models[0].running == running:
+                            return
+
+            yield until_running
+            pictures.cancel()
 
     def signal(self, number: signal.Signals) -> None:
         """Sends the launcher a signal."""

@@ -10,7 +10,17 @@ from tests.support.edge import RunningEdge, edge_server
 from tests.support.service import RunningService, llm_service
 from tests.with_vllm.llm import CHAT, SMALL
 
-LIBRARIES = ("torch", "vllm", "transformers", "xgrammar", "multiprocessing", "numba", "importlib", "openai_harmony")
+LIBRARIES = (
+    "torch",
+    "vllm",
+    "transformers",
+    "xgrammar",
+    "multiprocessing",
+    "numba",
+    "importlib",
+    "openai_harmony",
+    "zmq",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ from gpt_server.services.llm.engines.vllm import VLLMEngine
 from tests.engines.asking import Subject
 
 CHAT = str(Path(__file__).parents[2] / "models" / "demo" / "chat")
-SMALL = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 1 << 28}
+SMALL: Mapping[str, Any] = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 1 << 28}
 
 
 @asynccontextmanager
@@ -18,7 +18,7 @@ async def running(
     model: str = CHAT, max_running: int = 8, adapters: Mapping[str, str] | None = None, **engine_args: Any
 ) -> AsyncGenerator[Subject, None]:
     """Starts an engine in float32 and closes it."""
-    engine = VLLMEngine(EngineConfig(model, adapters or {}, max_running, 0, SMALL | engine_args))
+    engine = VLLMEngine(EngineConfig(model, adapters or {}, max_running, 0, {**SMALL, **engine_args}))
     try:
         yield Subject(engine, await engine.start())
     finally:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
+import transformers as untyped
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+transformers: Any = untyped  # its types know less than its code
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
 TEMPLATE = (
@@ -73,7 +75,7 @@ def _config(vocab_size: int, ids: dict[str, int], ends: dict[str, int]) -> Any:
         rope_parameters=rope,
         **ends,
     )
-    vision = {"depth": 2, "hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "patch_size": 16}
+    vision: dict[str, Any] = {"depth": 2, "hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "patch_size": 16}
     vision |= {"out_hidden_size": 128, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
     return transformers.Qwen3VLConfig(
         text_config=text.to_dict(),

@@ -34,7 +34,14 @@ from gpt_server.services.llm.engine import (
     Usage,
 )
 from gpt_server.services.llm.engines.fake_plan import ChoicePlan, plan
-from gpt_server.services.llm.engines.fake_script import Script, Vocabulary, prompt_words, script_of
+from gpt_server.services.llm.engines.fake_script import (
+    Script,
+    Vocabulary,
+    prompt_logprobs,
+    prompt_words,
+    refuse_unknown,
+    script_of,
+)
 
 PHASES = ("prepare", "prefill", "decode")
 EOS_TOKEN_ID = 0
@@ -113,8 +120,9 @@ class FakeEngine(LLMEngine):
     async def prepare(self, request: GenerateRequest) -> FakePrepared:
         """Reads the script and plans the whole answer."""
         await self.gates["prepare"].passed()
+        refuse_unknown(request)
         script = script_of(request.chat, request.text)
-        prompt_token_ids = self._prompt(request.chat, request.text, request.token_ids)
+        prompt_token_ids = self._truncated(self._prompt(request.chat, request.text, request.token_ids), request)
         self._requests += 1
         choices = plan(
             request,
@@ -162,12 +170,20 @@ class FakeEngine(LLMEngine):
         self._vocabulary.words(token_ids, "token_ids.ids")
         return token_ids
 
+    def _truncated(self, prompt: Sequence[int], request: GenerateRequest) -> Sequence[int]:
+        kept = request.truncate_prompt_tokens
+        if kept == -1:
+            kept = self._args.max_context_tokens - (request.sampling.max_tokens or 1)
+        return prompt if kept is None or kept < 1 else prompt[-kept:]
+
     async def _play(self, prepared: FakePrepared) -> AsyncGenerator[Output, None]:
         script, choices = prepared.script, prepared.choices
         began_s = time.monotonic()
         await self.gates["prefill"].passed()
         await asyncio.sleep(self._args.prefill_s if script.prefill_s is None else script.prefill_s)
         first_s = time.monotonic()
+        if scores := prompt_logprobs(prepared.prompt_token_ids, prepared.request.sampling, self._vocabulary):
+            yield Output(prompt_logprobs=scores)
         pace_s = self._args.token_s if script.token_s is None else script.token_s
         steps = max(1, *(len(choice.deltas) for choice in choices))
         for step in range(steps):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpt_server.services.common.errors import ContextLengthExceeded
-from gpt_server.services.llm.engine import ChoiceFinish, Delta, GenerateRequest, Sampling, TokenLogprob, TokenScore
-from gpt_server.services.llm.engines.fake_script import Piece, Script, Vocabulary, filler, pieces
+from gpt_server.services.llm.engine import ChoiceFinish, Delta, GenerateRequest, Sampling
+from gpt_server.services.llm.engines.fake_script import Piece, Script, Vocabulary, filler, pieces, token_logprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def plan(
 
     Raises:
         ContextLengthExceeded: prompt and `max_tokens` do not fit.
-        UnsupportedFeature: the form asked for is a regular expression or a grammar.
+        UnsupportedFeature: the form asked for is neither JSON nor a choice.
     """
     options = request.sampling
     if prompt_tokens + (options.max_tokens or 1) > max_context_tokens:
@@ -109,23 +109,12 @@ def _cut(said: Sequence[Piece], length: int) -> list[Piece]:
 
 
 def _delta(choice: int, piece: Piece, token_id: int, request: GenerateRequest, vocabulary: Vocabulary) -> Delta:
+    options = request.sampling
     return Delta(
         choice,
         content=piece.text if piece.kind == "content" else "",
         reasoning=piece.text if piece.kind == "reasoning" else "",
         tool_calls=piece.tool_calls,
-        logprobs=[_logprob(token_id, request.sampling, vocabulary)] if request.sampling.logprobs else (),
+        logprobs=[token_logprob(token_id, options.top_logprobs or 0, vocabulary)] if options.logprobs else (),
         token_ids=(token_id,) if request.return_token_ids else (),
     )
-
-
-def _logprob(token_id: int, options: Sampling, vocabulary: Vocabulary) -> TokenLogprob:
-    """The sampled token has half of the probability, others a half of the rest each."""
-    others = vocabulary.ids([f"<other {i}>" for i in range(1, options.top_logprobs or 0)])
-    scores = [_score(one, -0.7 * (place + 1), vocabulary) for place, one in enumerate((token_id, *others))]
-    return TokenLogprob(scores[0], scores[: options.top_logprobs or 0])
-
-
-def _score(token_id: int, logprob: float, vocabulary: Vocabulary) -> TokenScore:
-    (word,) = vocabulary.words([token_id])
-    return TokenScore(token_id, logprob, word, word.encode())

@@ -9,7 +9,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gpt_server.services.common.errors import InvalidField, InvalidMedia, UnsupportedFeature
-from gpt_server.services.llm.engine import Chat, GenerateRequest, Part, Reasoning, StructuredOutput, ToolCallDelta
+from gpt_server.services.llm.engine import (
+    Chat,
+    GenerateRequest,
+    Part,
+    Reasoning,
+    Sampling,
+    StructuredOutput,
+    TokenLogprob,
+    TokenScore,
+    ToolCallDelta,
+)
 
 FILLER = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda")
 IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
@@ -89,6 +99,34 @@ def script_of(chat: Chat | None, text: str | None) -> Script:
         raise InvalidField(path, f"fake: {faults}") from None
 
 
+def refuse_unknown(request: GenerateRequest) -> None:
+    """Raises `UnsupportedFeature` for what would change a script's words."""
+    for name in ("bad_words", "allowed_token_ids"):
+        if getattr(request.sampling, name):
+            raise UnsupportedFeature(f"sampling.{name}", "the engine says the words of its script")
+
+
+def prompt_logprobs(prompt: Sequence[int], options: Sampling, vocabulary: Vocabulary) -> list[TokenLogprob]:
+    """Returns what is reported of a prompt: nothing, unless it is asked for."""
+    if options.prompt_logprobs is None:
+        return []
+    (word,) = vocabulary.words(prompt[:1])
+    first = TokenLogprob(TokenScore(prompt[0], 0.0, word, word.encode()))
+    return [first, *(token_logprob(token_id, options.prompt_logprobs, vocabulary) for token_id in prompt[1:])]
+
+
+def token_logprob(token_id: int, count: int, vocabulary: Vocabulary) -> TokenLogprob:
+    """Returns what is reported of a token: it has half of the probability, others a half of the rest each."""
+    others = vocabulary.ids([f"<other {i}>" for i in range(1, count)])
+    scores = [_score(one, -0.7 * (place + 1), vocabulary) for place, one in enumerate((token_id, *others))]
+    return TokenLogprob(scores[0], scores[:count])
+
+
+def _score(token_id: int, logprob: float, vocabulary: Vocabulary) -> TokenScore:
+    (word,) = vocabulary.words([token_id])
+    return TokenScore(token_id, logprob, word, word.encode())
+
+
 def prompt_words(chat: Chat | None, text: str | None) -> list[str]:
     """Returns the words of a prompt; an image is one.
 
@@ -129,7 +167,7 @@ def pieces(request: GenerateRequest, script: Script, seed: int) -> list[Piece]:
     """Returns what the model would say if nothing stopped it.
 
     Raises:
-        UnsupportedFeature: the form asked for is a regular expression or a grammar.
+        UnsupportedFeature: the form asked for is neither JSON nor a choice.
     """
     calls = script.tool_calls or _required_call(request, script)
     if request.chat and request.chat.parallel_tool_calls is False:
@@ -193,7 +231,7 @@ def _in_form(form: StructuredOutput) -> str:
         return json.dumps(_instance(json.loads(form.json_schema)))
     if form.json_object:
         return "{}"
-    name = "regex" if form.regex is not None else "grammar"
+    name = next(name for name in ("regex", "grammar", "structural_tag") if getattr(form, name) is not None)
     raise UnsupportedFeature(f"structured_output.{name}", f"the engine knows no {name}")
 
 

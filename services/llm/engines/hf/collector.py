@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from gpt_server.services.llm.engine import Delta, Finished, Output, ToolCallDelta
+from gpt_server.services.llm.engine import Delta, Finished, Output, TokenLogprob, ToolCallDelta
 
 
 class Collector:
@@ -11,17 +11,19 @@ class Collector:
 
     def __init__(self) -> None:
         self._deltas: dict[int, Delta] = {}
+        self._prompt_logprobs: Sequence[TokenLogprob] = ()
         self._finished: Finished | None = None
         self._error: BaseException | None = None
         self._news = asyncio.Event()
 
-    def put(self, deltas: Sequence[Delta], finished: Finished | None) -> None:
+    def put(self, output: Output) -> None:
         """Adds the output of one step."""
-        for delta in deltas:
+        for delta in output.deltas:
             waiting = self._deltas.setdefault(delta.choice, delta)
             if waiting is not delta:
                 _merge(waiting, delta)
-        self._finished = finished
+        self._prompt_logprobs = output.prompt_logprobs or self._prompt_logprobs
+        self._finished = output.finished
         self._news.set()
 
     def fail(self, error: BaseException) -> None:
@@ -35,8 +37,8 @@ class Collector:
         self._news.clear()
         if self._error is not None and not self._deltas:
             raise self._error
-        output = Output(list(self._deltas.values()), self._finished)
-        self._deltas = {}
+        output = Output(list(self._deltas.values()), self._finished, self._prompt_logprobs)
+        self._deltas, self._prompt_logprobs = {}, ()
         if self._error is not None:
             self._news.set()
         return output

@@ -126,11 +126,11 @@ class HFEngine(LLMEngine):
 
 
 def _deliver(news: "Sequence[News]") -> None:
-    for collector, deltas, finished, error in news:
-        if error is not None:
-            collector.fail(error)
+    for collector, new in news:
+        if isinstance(new, Output):
+            collector.put(new)
         else:
-            collector.put(deltas, finished)
+            collector.fail(new)
 
 
 def _unavailable() -> EngineUnavailable:

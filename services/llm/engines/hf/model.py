@@ -47,9 +47,17 @@ class LoadedModel:
     @torch.inference_mode()
     def forward(self, token_ids: Sequence[Sequence[int]], **inputs: Any) -> torch.Tensor:
         """Runs a step and returns the logits after each row's last token, float32, rows x vocabulary."""
+        return self._logits(token_ids, 1, inputs)[:, -1].float()
+
+    @torch.inference_mode()
+    def forward_whole(self, token_ids: Sequence[int], **inputs: Any) -> torch.Tensor:
+        """Runs a step of one row and returns the logits after each of its tokens, as the model has them."""
+        return self._logits([token_ids], 0, inputs)[0]
+
+    def _logits(self, token_ids: Sequence[Sequence[int]], keep: int, inputs: dict[str, Any]) -> torch.Tensor:
         ids = torch.tensor(token_ids, device=self.device)
-        logits: torch.Tensor = self.model(input_ids=ids, use_cache=True, logits_to_keep=1, **inputs).logits
-        return logits[:, -1].float()
+        logits: torch.Tensor = self.model(input_ids=ids, use_cache=True, logits_to_keep=keep, **inputs).logits
+        return logits
 
 
 def load(config: EngineConfig) -> LoadedModel:

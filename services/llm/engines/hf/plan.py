@@ -25,6 +25,8 @@ class Plan(Prepared):
 
     choices: int
     sampling: SamplingPlan
+    #: How many alternatives are reported of each token of the prompt; None: the prompt is not scored.
+    prompt_logprobs: int | None = None
     #: Names in the tables of `parsing`; None: the text is content as it is.
     reasoning_parser: str | None = None
     tool_parser: str | None = None
@@ -52,15 +54,18 @@ class Planner:
 
     def plan(self, request: GenerateRequest) -> Plan:
         """Checks a request, renders and tokenises its prompt. The grammar is still to be compiled."""
+        # `cache_salt` is honoured as it is: nothing of a prompt is kept for later requests.
         self._check_sampling(request.sampling)
         text = request.text if request.chat is None else self._render(request.chat, request.reasoning)
         if text is None:
             prompt = self._check_ids("token_ids.ids", request.token_ids or ())
         else:
-            prompt = self._encode(text, special=request.chat is None)
+            prompt = self._encode(text, _special(request))
         if not prompt:
             raise InvalidField("text" if request.text is not None else "chat.messages", "the prompt has no tokens")
-        plan = Plan(request, prompt, request.sampling.n or 1, self._sampling(request.sampling, len(prompt)))
+        sampling = request.sampling
+        prompt = self._truncated(prompt, request)
+        plan = Plan(request, prompt, sampling.n or 1, self._sampling(sampling, len(prompt)), sampling.prompt_logprobs)
         if request.chat is not None:
             self._plan_parsing(plan, request.chat, text or "")
         return plan
@@ -72,13 +77,12 @@ class Planner:
             return
         if plan.reasoning_parser and not plan.closed:
             rules = grammar.after_thinking(rules, plan.opened)
-        plan.grammar = self._compiler.compile_grammar(rules)
+        plan.grammar = self._compiler.compile_grammar(grammar.text(rules))
 
     def tokenize(self, request: TokenizeRequest) -> Sequence[int]:
         """Returns the ids of a prompt."""
         text = (request.text or "") if request.chat is None else self._render(request.chat, None)
-        special = request.chat is None if request.add_special_tokens is None else request.add_special_tokens
-        return self._encode(text, special)
+        return self._encode(text, _special(request))
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Returns the text of ids, special tokens included."""
@@ -94,6 +98,26 @@ class Planner:
     def _check_sampling(self, sampling: Sampling) -> None:
         self._check_ids("sampling.stop_token_ids", sampling.stop_token_ids)
         self._check_ids("sampling.logit_bias", list(sampling.logit_bias))
+        self._check_ids("sampling.allowed_token_ids", sampling.allowed_token_ids)
+
+    def _truncated(self, prompt: Sequence[int], request: GenerateRequest) -> Sequence[int]:
+        kept = request.truncate_prompt_tokens
+        if kept == -1:
+            kept = self._model.details.max_context_tokens - (request.sampling.max_tokens or 1)
+        # Without room for any token the prompt stays, and is too long.
+        return prompt if kept is None or kept < 1 else prompt[-kept:]
+
+    def _bad_words(self, words: Sequence[str]) -> list[list[int]]:
+        """Returns each word as tokens; with a space before it too, where that makes other tokens, but no more."""
+        found: list[list[int]] = []
+        for index, word in enumerate(words):
+            plain, spaced = (self._encode(space + word.lstrip(), special=False) for space in ("", " "))
+            if not plain:
+                raise InvalidField(f"sampling.bad_words[{index}]", "has no tokens")
+            found.append(plain)
+            if len(spaced) == len(plain) and spaced[0] != plain[0]:
+                found.append(spaced)
+        return found
 
     def _encode(self, text: str, special: bool) -> list[int]:
         return list(self._model.tokenizer(text, add_special_tokens=special)["input_ids"])
@@ -125,6 +149,9 @@ class Planner:
             raise ContextLengthExceeded(details.max_context_tokens, prompt_tokens, given.max_tokens or 0)
         default = details.default_sampling
         eos = () if given.ignore_eos else details.eos_token_ids
+        end_ids = (*eos, *given.stop_token_ids)
+        bad_words = self._bad_words(given.bad_words)
+        _check_allowed(given, {word[0] for word in bad_words if len(word) == 1}, end_ids)
         return SamplingPlan(
             temperature=_first(given.temperature, default.temperature, 1.0),
             top_p=_first(given.top_p, default.top_p, 1.0),
@@ -138,8 +165,22 @@ class Planner:
             repetition_penalty=_first(given.repetition_penalty, default.repetition_penalty, 1.0),
             logit_bias=dict(given.logit_bias),
             logprobs=(given.top_logprobs or 0) if given.logprobs else None,
-            end_ids=(*eos, *given.stop_token_ids),
+            bad_words=bad_words,
+            allowed_token_ids=given.allowed_token_ids,
+            end_ids=end_ids,
         )
+
+
+def _check_allowed(given: Sampling, bad: set[int], end_ids: Sequence[int]) -> None:
+    forbidden = bad.union(end_ids if given.min_tokens else ())
+    if given.allowed_token_ids and forbidden.issuperset(given.allowed_token_ids):
+        why = "leaves no token to sample: 'bad_words' or 'min_tokens' forbids them all"
+        raise InvalidField("sampling.allowed_token_ids", why)
+
+
+def _special(request: GenerateRequest | TokenizeRequest) -> bool:
+    """Returns whether the tokenizer adds special tokens: those of a chat are written by its template."""
+    return request.chat is None if request.add_special_tokens is None else request.add_special_tokens
 
 
 def _opens(prompt: str, chat: Chat, parser: type[ReasoningParser]) -> bool:

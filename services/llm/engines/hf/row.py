@@ -116,17 +116,10 @@ class Row:
         if self.plan.request.return_token_ids:
             self._delta.token_ids = [*self._delta.token_ids, *(sampled.token_id for sampled in released)]
         if self.sampling.plan.logprobs is not None:
-            self._delta.logprobs = [*self._delta.logprobs, *map(self._score, released)]
-
-    def _score(self, sampled: Sampled) -> TokenLogprob:
-        return TokenLogprob(
-            self._token(sampled.token_id, sampled.logprob),
-            [self._token(token, logprob) for token, logprob in sampled.top],
-        )
-
-    def _token(self, token_id: int, logprob: float) -> TokenScore:
-        text = self._model.token_bytes[token_id]
-        return TokenScore(token_id, logprob, text.decode(errors="replace"), text)
+            self._delta.logprobs = [
+                *self._delta.logprobs,
+                *(token_logprob(self._model, sampled) for sampled in released),
+            ]
 
     def _thinks(self) -> bool:
         return self._reasoning is not None and self._reasoning.thinking
@@ -135,3 +128,13 @@ class Row:
         if self._budget is not None and self._thinks() and self.reasoning_tokens >= self._budget:
             self.sampling.forced = list(self.plan.end_thinking)
             self._budget = None
+
+
+def token_logprob(model: LoadedModel, sampled: Sampled) -> TokenLogprob:
+    """Returns what is reported of a token."""
+
+    def score(token_id: int, logprob: float) -> TokenScore:
+        text = model.token_bytes[token_id]
+        return TokenScore(token_id, logprob, text.decode(errors="replace"), text)
+
+    return TokenLogprob(score(sampled.token_id, sampled.logprob), [score(*each) for each in sampled.top])

@@ -7,6 +7,10 @@ import torch
 import xgrammar
 
 _GREEDY_BELOW = 1e-5
+# Added to the logits of what the request forbids. Not infinity: where a form leaves nothing else, the form wins.
+_FORBIDDEN = -1e4
+# Rows of a prompt's logits that are in float32 at the same time.
+_ROWS_A_SLICE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,10 @@ class SamplingPlan:
     repetition_penalty: float
     logit_bias: dict[int, float]
     logprobs: int | None
+    #: Sequences of tokens whose last one may not follow the others.
+    bad_words: Sequence[Sequence[int]]
+    #: The only tokens that are sampled; empty: all.
+    allowed_token_ids: Sequence[int]
     #: Tokens that end a choice, end-of-sequence included.
     end_ids: Sequence[int]
 
@@ -46,6 +54,8 @@ class SamplingState:
     _prompt: torch.Tensor | None = None
     _counts: torch.Tensor | None = None
     _bias: tuple[torch.Tensor, torch.Tensor] | None = None
+    _forbidden: torch.Tensor | None = None
+    _sampled: list[int] = field(default_factory=list)
 
     @classmethod
     def create(
@@ -64,14 +74,21 @@ class SamplingState:
         if plan.logit_bias:
             ids = torch.tensor(list(plan.logit_bias), device=device)
             state._bias = ids, torch.tensor(list(plan.logit_bias.values()), device=device)
+        if plan.allowed_token_ids:
+            state._forbidden = torch.full((vocab_size,), _FORBIDDEN, device=device)
+            state._forbidden[torch.tensor(list(plan.allowed_token_ids), device=device)] = 0
         return state
 
     def shape(self, logits: torch.Tensor) -> None:
-        """Applies penalties, bias and the ban on ending to one row's logits, in place."""
+        """Applies penalties, bias and bans to one row's logits, in place."""
         if self._counts is not None:
             self._penalise(logits, self._counts)
         if self._bias is not None:
             logits[self._bias[0]] += self._bias[1]
+        if self._forbidden is not None:
+            logits += self._forbidden
+        if self.plan.bad_words:
+            logits[self._ends_of_bad_words()] += _FORBIDDEN
         # Where a grammar says when the end may come, `min_tokens` could leave no token at all.
         if self.produced < self.plan.min_tokens and self.matcher is None:
             logits[list(self.plan.end_ids)] = -torch.inf
@@ -84,10 +101,18 @@ class SamplingState:
     def accept(self, token_id: int) -> None:
         """Counts a sampled token."""
         self.produced += 1
+        if self.plan.bad_words:
+            self._sampled.append(token_id)
         if self._counts is not None:
             self._counts[token_id] += 1
         if self.matcher is not None:
             self.matcher.accept_token(token_id)
+
+    def _ends_of_bad_words(self) -> list[int]:
+        """Returns the tokens that would complete a bad word now, each once."""
+        sampled = self._sampled
+        words = ((word[:-1], word[-1]) for word in self.plan.bad_words)
+        return list({last for begun, last in words if sampled[len(sampled) - len(begun) :] == list(begun)})
 
     def _penalise(self, logits: torch.Tensor, counts: torch.Tensor) -> None:
         if self._prompt is not None:
@@ -177,6 +202,26 @@ def _keep_top(probs: torch.Tensor, top_p: torch.Tensor, top_k: torch.Tensor) -> 
     before = ordered.cumsum(-1) - ordered
     ordered[before >= top_p * ordered.sum(-1, keepdim=True)] = 0
     probs.scatter_(1, order, ordered)
+
+
+@torch.inference_mode()
+def score_prompt(logits: torch.Tensor, token_ids: Sequence[int], count: int) -> list[Sampled]:
+    """Returns how likely the tokens of a prompt were, each with the `count` likeliest ones at its place.
+
+    Args:
+        logits: tokens x vocabulary, of any dtype; changed by nothing.
+        token_ids: the token that came after each row.
+        count: how many.
+    """
+    scored: list[Sampled] = []
+    for begin in range(0, len(token_ids), _ROWS_A_SLICE):
+        ids = list(token_ids[begin : begin + _ROWS_A_SLICE])
+        logprobs = torch.log_softmax(logits[begin : begin + len(ids)].float(), -1)
+        values, likeliest = (part.tolist() for part in logprobs.topk(min(count, logprobs.shape[1])))
+        own = logprobs[torch.arange(len(ids)), ids].tolist()
+        tops = (list(zip(*pair, strict=True)) for pair in zip(likeliest, values, strict=True))
+        scored += [Sampled(*each) for each in zip(ids, own, tops, strict=True)]
+    return scored
 
 
 def _score(logprobs: torch.Tensor, token_id: int, count: int) -> Sampled:

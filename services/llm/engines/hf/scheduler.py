@@ -20,13 +20,13 @@ import xgrammar
 from transformers.cache_utils import DynamicCache
 
 from gpt_server.services.common.errors import Overloaded
-from gpt_server.services.llm.engine import Delta, Finished, Timings, Usage
+from gpt_server.services.llm.engine import Finished, Output, Timings, Usage
 from gpt_server.services.llm.engines.hf.cache import RowCache
 from gpt_server.services.llm.engines.hf.collector import Collector
 from gpt_server.services.llm.engines.hf.model import LoadedModel
 from gpt_server.services.llm.engines.hf.plan import Plan
-from gpt_server.services.llm.engines.hf.row import Row
-from gpt_server.services.llm.engines.hf.sampling import SamplingState, sample
+from gpt_server.services.llm.engines.hf.row import Row, token_logprob
+from gpt_server.services.llm.engines.hf.sampling import Sampled, SamplingState, sample, score_prompt
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,13 @@ class Job:
     started: float = 0.0
     first_token: float = 0.0
     rows: list[Row] = field(default_factory=list)
+    #: The prompt's own tokens, if they are to be reported.
+    prompt_scores: list[Sampled] = field(default_factory=list)
     aborted: bool = False
 
 
-#: What a step has for one request: new output, or its end, or an error.
-News = tuple[Collector, Sequence[Delta], Finished | None, BaseException | None]
+#: What a step has for one request: new output, or the error that ends it.
+News = tuple[Collector, Output | BaseException]
 
 
 class Scheduler:
@@ -179,11 +181,23 @@ class Scheduler:
         done = self._prompt.get_seq_length()
         chunk = job.plan.prompt_token_ids[done : done + room]
         positions = torch.arange(done, done + len(chunk), device=self._model.device)[None]
-        logits = self._model.forward([chunk], past_key_values=self._prompt, position_ids=positions)
+        step = {"past_key_values": self._prompt, "position_ids": positions}
+        if job.plan.prompt_logprobs is None:
+            logits = self._model.forward([chunk], **step)
+        else:
+            logits = self._scored(job, done, self._model.forward_whole(chunk, **step))
         if done + len(chunk) == len(job.plan.prompt_token_ids):
             self._begin_rows(job, logits)
             self._end_prefill()
         return len(chunk)
+
+    def _scored(self, job: Job, done: int, logits: torch.Tensor) -> torch.Tensor:
+        """Scores the prompt's tokens that come after those of a chunk; returns the logits of its last one."""
+        following = job.plan.prompt_token_ids[done + 1 : done + 1 + len(logits)]
+        if done == 0:
+            job.prompt_scores.append(Sampled(job.plan.prompt_token_ids[0]))
+        job.prompt_scores += score_prompt(logits, following, job.plan.prompt_logprobs or 0)
+        return logits[-1:].float()
 
     def _begin_rows(self, job: Job, logits: torch.Tensor) -> None:
         plan = job.plan
@@ -198,6 +212,10 @@ class Scheduler:
             job.rows.append(Row(self._model, plan, choice, state))
         self._accept(logits.repeat(plan.choices, 1), [(row, job) for row in job.rows])
         job.first_token = time.monotonic()
+        if job.prompt_scores:
+            logprobs = [token_logprob(self._model, each) for each in job.prompt_scores]
+            self._news.append((job.collector, Output(prompt_logprobs=logprobs)))
+            job.prompt_scores = []
         going_on = [row for row in job.rows if row.finish is None]
         if going_on:
             self._cache.add(self._prompt, len(going_on))
@@ -239,7 +257,7 @@ class Scheduler:
             deltas = [delta for row in job.rows if (delta := row.take()) is not None]
             finished = _finished(job) if all(row.finish is not None for row in job.rows) else None
             if deltas or finished:
-                self._news.append((job.collector, deltas, finished, None))
+                self._news.append((job.collector, Output(deltas, finished)))
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         log.error("a step has failed for %d requests", len(jobs), exc_info=error)
@@ -247,7 +265,7 @@ class Scheduler:
             told: Exception = Overloaded("not enough memory for this request beside those that run", 5.0)
         else:
             told = RuntimeError(f"a step of the model has failed: {error!r}")
-        self._news += [(job.collector, (), None, told) for job in jobs]
+        self._news += [(job.collector, told) for job in jobs]
         # After an error of its own a device answers nothing but errors.
         if self._failures > _FAILURES_ALLOWED or isinstance(error, torch.AcceleratorError):
             raise error

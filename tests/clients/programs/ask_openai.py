@@ -1,0 +1,110 @@
+"""The official openai SDK. Lines 2 and 3 run the same program."""
+
+import os
+from typing import Any
+
+from openai import OpenAI
+from openai.types.chat import ChatCompletion
+
+from tests.clients.programs.serving import SUNNY, WEATHER, Person, Reply, Request, raised, serve
+
+
+def client_of(request: Request) -> OpenAI:
+    """Returns a client as the request wants it; the address is in the environment, as the SDK has it."""
+    return OpenAI(
+        api_key=request.get("key", os.environ["OPENAI_API_KEY"]),
+        max_retries=request.get("retries", 0),
+        timeout=request.get("timeout_s", 60),
+        _strict_response_validation=True,
+    )
+
+
+def fields(request: Request) -> dict[str, Any]:
+    """Returns the arguments of a call."""
+    tools = {"tools": [WEATHER]} if request.get("tools") else {}
+    messages = [{"role": "user", "content": request["say"]}]
+    extra = {"extra_body": request.get("extra"), "extra_headers": request.get("headers")}
+    return {"model": request["model"], "messages": messages, **tools, **extra, **request.get("options", {})}
+
+
+def shown(answer: ChatCompletion) -> Reply:
+    """Returns what the tests look at."""
+    choices = [
+        {
+            "text": choice.message.content,
+            "reasoning": getattr(choice.message, "reasoning_content", None),
+            "finish_reason": choice.finish_reason,
+            "calls": [
+                {"id": call.id, "name": call.function.name, "arguments": call.function.arguments}
+                for call in choice.message.tool_calls or ()
+                if call.type == "function"
+            ],
+            "tokens": [score.token for score in (choice.logprobs and choice.logprobs.content) or ()],
+        }
+        for choice in answer.choices
+    ]
+    usage = answer.usage
+    return {"choices": choices, "usage": usage and [usage.prompt_tokens, usage.completion_tokens]}
+
+
+def chat(request: Request) -> Reply:
+    """Asks for a whole answer."""
+    return shown(client_of(request).chat.completions.create(**fields(request)))
+
+
+def stream(request: Request) -> Reply:
+    """Asks for a stream; the SDK's own helper joins it."""
+    pieces: list[str] = []
+    completions = client_of(request).chat.completions
+    try:
+        with completions.stream(**fields(request), stream_options={"include_usage": True}) as events:
+            for event in events:
+                if event.type == "content.delta":
+                    pieces.append(event.delta)
+            answer = events.get_final_completion()
+    except Exception as error:
+        return raised(error, "".join(pieces))
+    return shown(answer) | {"pieces": len(pieces)}
+
+
+def use_tool(request: Request) -> Reply:
+    """Asks, answers the call that comes, and asks again."""
+    client, arguments = client_of(request), fields(request)
+    message = client.chat.completions.create(**arguments).choices[0].message
+    assert message.tool_calls
+    arguments["messages"] += [message, {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": SUNNY}]
+    return shown(client.chat.completions.create(**arguments))
+
+
+def parse(request: Request) -> Reply:
+    """Asks for an answer in a form."""
+    answer = client_of(request).chat.completions.parse(**fields(request), response_format=Person)
+    person = answer.choices[0].message.parsed
+    assert person
+    return {"parsed": person.model_dump()}
+
+
+def models(request: Request) -> Reply:
+    """Lists all models, and retrieves one."""
+    client = client_of(request)
+    return {"listed": [model.id for model in client.models.list()], "one": client.models.retrieve(request["model"]).id}
+
+
+_open: list[Any] = []
+
+
+def start(request: Request) -> Reply:
+    """Reads a stream up to the first text, and keeps it open."""
+    chunks = client_of(request).chat.completions.create(**fields(request), stream=True)
+    _open.append(chunks)
+    return {"text": next(text for chunk in chunks if (text := chunk.choices[0].delta.content))}
+
+
+def leave(_: Request) -> Reply:
+    """Closes that stream."""
+    _open.pop().close()
+    return {}
+
+
+if __name__ == "__main__":
+    serve({f.__name__: f for f in (chat, stream, use_tool, parse, models, start, leave)})
