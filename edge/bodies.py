@@ -100,9 +100,8 @@ def from_validation(error: RequestValidationError) -> ApiError:
 
 def param_path(steps: Sequence[int | str]) -> str:
     """Returns `messages[0].content` for `["messages", 0, "content"]`."""
-    path = "".join(
-        step if str(step).startswith("[") else f"[{step}]" if isinstance(step, int) else f".{step}"
-        for step in steps
-        if step != "[key]"
-    )
+    path = ""
+    for step in steps:
+        if step != "[key]":
+            path += f"[{step}]" if isinstance(step, int) else step if step.startswith("[") else f".{step}"
     return path.removeprefix(".")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from gpt_server.services.common.content import Image as Image
+from gpt_server.services.common.content import ImageDetail as ImageDetail
 from gpt_server.services.common.content import Media as Media
 from gpt_server.services.common.content import Part as Part
 from gpt_server.services.common.engines import EngineConfig as EngineConfig

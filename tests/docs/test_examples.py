@@ -16,7 +16,16 @@ from tests.support.stack import RunningStack
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 EXAMPLES: list[tuple[str, str]] = re.findall(r"<!-- run by tests/docs -->\n```(\w+)\n(.*?)```", README, re.DOTALL)
-PRINTED = ["Hello", "27 + 15", "get_weather", "name='Alice' age=30", "Hello"]
+PRINTED = [
+    "Hello",
+    "27 + 15",
+    "get_weather",
+    "name='Alice' age=30",
+    "2 vectors of 384",
+    '"index":1',
+    '"flagged":true',
+    "Hello",
+]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

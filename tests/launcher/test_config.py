@@ -119,7 +119,7 @@ def test_names_default_to_the_key(tmp_path: Path) -> None:
 def test_demo_is_right_and_its_models_are_there() -> None:
     config, _ = configuration.load(config_path(None))
     assert [Path(model.model).is_dir() for model in config.models.values()] == [True] * 4
-    assert demo.prepared(read(config_path(None))).path == demo.FILE
+    assert demo.prepared(read(config_path(None).resolve())).path == demo.FILE
 
 
 def test_keys_are_those_of_the_processes() -> None:

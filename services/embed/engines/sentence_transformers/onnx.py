@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils import ModelOutput
 
 
 class OnnxTransformer(torch.nn.Module):
@@ -47,4 +47,8 @@ class OnnxTransformer(torch.nn.Module):
             given["token_type_ids"] = torch.zeros_like(input_ids)
         feeds = {name: np.asarray(given[name]) for name in self._inputs}
         found = self._session.run(self._outputs, feeds)
-        return ModelOutput({name: torch.from_numpy(row) for name, row in zip(self._outputs, found, strict=True)})
+        return ModelOutput(
+            {  # type: ignore[no-untyped-call]
+                name: torch.from_numpy(row) for name, row in zip(self._outputs, found, strict=True)
+            }
+        )
