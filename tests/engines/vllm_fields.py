@@ -1,7 +1,7 @@
 """No field that vLLM's own server takes is unknown to the edge: it is honoured, harmless or refused by name.
 
 Runs where vLLM is installed and needs nothing else but pytest and pydantic:
-`PYTHONPATH=src:. python -m pytest --noconftest -p no:cacheprovider tests/engines/vllm_fields.py`.
+`PYTHONPATH=src:. python -m pytest --noconftest -W default tests/engines/vllm_fields.py`.
 """
 
 import pytest
