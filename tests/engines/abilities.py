@@ -39,6 +39,10 @@ ABILITIES: Mapping[str, Abilities] = {
         ),
         harmless={"cache_salt": "no prompt is kept for later requests"},
     ),
+    "vllm": Abilities(
+        refuses=frozenset({"chat.messages.content.audio", "chat.messages.content.file"}),
+        harmless={"chat.messages.content.image.detail": "the model's own processor sizes pictures"},
+    ),
     "fake": Abilities(
         refuses=frozenset(
             {

@@ -40,7 +40,7 @@ def _tokenizer(**options: Any) -> PreTrainedTokenizerFast:
     raw.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    return PreTrainedTokenizerFast(
+    made: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=raw,
         bos_token="<s>",
         cls_token="<s>",
@@ -52,6 +52,7 @@ def _tokenizer(**options: Any) -> PreTrainedTokenizerFast:
         model_max_length=128,
         **options,
     )
+    return made
 
 
 def _save(folder: Path, model: Any, tokenizer: Any) -> Path:
@@ -98,7 +99,8 @@ def qwen3_embedding(folder: Path) -> Path:
 
 def xlm_roberta_reranker(folder: Path) -> Path:
     """bge-reranker-v2-m3, bce-reranker: XLM-RoBERTa with one score."""
-    config = transformers.XLMRobertaConfig(vocab_size=400, pad_token_id=1, num_labels=1, **SIZES)
+    one: dict[str, Any] = {"num_labels": 1}
+    config = transformers.XLMRobertaConfig(vocab_size=400, pad_token_id=1, **SIZES, **one)
     return _save(folder, transformers.XLMRobertaForSequenceClassification(config), _tokenizer())
 
 
@@ -118,17 +120,14 @@ def bert_moderation(folder: Path) -> Path:
 def deberta_injection(folder: Path) -> Path:
     """Prompt-injection models: DeBERTa-v2, SAFE or INJECTION."""
     labels = {0: "SAFE", 1: "INJECTION"}
-    config = transformers.DebertaV2Config(
-        vocab_size=400,
-        pad_token_id=1,
-        relative_attention=True,
-        pos_att_type=["p2c", "c2p"],
-        position_buckets=16,
-        num_labels=2,
-        id2label=labels,
-        label2id={name: i for i, name in labels.items()},
-        **SIZES,
-    )
+    options: dict[str, Any] = {
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_buckets": 16,
+        "id2label": labels,
+        "label2id": {name: i for i, name in labels.items()},
+    }
+    config = transformers.DebertaV2Config(vocab_size=400, pad_token_id=1, **SIZES, **options)
     return _save(folder, transformers.DebertaV2ForSequenceClassification(config), _tokenizer())
 
 
@@ -141,7 +140,9 @@ def clip(folder: Path) -> Path:
         projection_dim=24,
     )
     pictures = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    processor = transformers.CLIPProcessor(image_processor=pictures, tokenizer=_tokenizer())
+    processor: Any = transformers.CLIPProcessor(  # type: ignore[no-untyped-call]
+        image_processor=pictures, tokenizer=_tokenizer()
+    )
     plain = _save(folder.with_name(folder.name + "-plain"), transformers.CLIPModel(config), processor)
     model = SentenceTransformer(modules=[Transformer(str(plain))], device="cpu")
     model.save(str(folder), create_model_card=False)

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import torch
 from PIL import Image as Pillow
+from sentence_transformers import SentenceTransformer
 
 from gpt_server.services.common.content import Image, Media, Part
 from gpt_server.services.common.errors import InvalidMedia
@@ -86,9 +87,8 @@ class TestPictures:
 
 def export(folder: Path) -> None:
     """Exports the transformer of a folder of the library's, as its users do."""
-    from sentence_transformers import SentenceTransformer
-
-    transformer = SentenceTransformer(str(folder), device="cpu")[0].model.eval()
+    first: Any = SentenceTransformer(str(folder), device="cpu")[0]
+    transformer = first.model.eval()
     ids, mask = torch.ones(2, 8, dtype=torch.long), torch.ones(2, 8, dtype=torch.long)
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     (folder / "onnx").mkdir()

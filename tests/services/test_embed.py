@@ -145,12 +145,12 @@ PICTURE = media_pb2.Part(image=media_pb2.Image(media=media_pb2.Media(content=b"n
             "inputs[0]",
         ),
         (
-            pb.EmbedRequest(model="fake-embedding", inputs=[{"token_ids": {"ids": [-1]}}]),
+            pb.EmbedRequest(model="fake-embedding", inputs=[input_pb2.Input(token_ids=input_pb2.TokenIds(ids=[-1]))]),
             "INVALID_FIELD",
             "inputs[0].token_ids.ids[0]",
         ),
         (
-            pb.EmbedRequest(model="fake-embedding", inputs=[{"parts": input_pb2.Parts(parts=[PICTURE])}]),
+            pb.EmbedRequest(model="fake-embedding", inputs=[input_pb2.Input(parts=input_pb2.Parts(parts=[PICTURE]))]),
             "INVALID_MEDIA",
             "inputs[0]",
         ),

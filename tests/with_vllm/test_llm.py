@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.engines.abilities import ABILITIES
 from tests.engines.asking import Subject
 from tests.engines.llm_model_suite import Clear, LLMModelSuite, Plain, clear_prompts
 from tests.with_vllm.llm import CHAT
@@ -23,4 +24,4 @@ def clear(plain: Plain, subject: Subject) -> list[Clear]:
 
 
 class TestVLLM(LLMModelSuite):
-    """Refuses nothing that the suites ask for."""
+    refuses, harmless = ABILITIES["vllm"].refuses, ABILITIES["vllm"].harmless

@@ -59,7 +59,7 @@ def train_moderation(epochs: int) -> dict[str, torch.Tensor]:
     head = torch.nn.ModuleDict({"pooler": model.bert.pooler.dense, "classifier": model.classifier})
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.05)
     for _ in range(epochs):
-        for chosen in torch.randperm(len(goal)).split(16):
+        for chosen in torch.randperm(len(goal)).split(16):  # type: ignore[no-untyped-call]
             pooled = functional.dropout(torch.tanh(head["pooler"](first[chosen])), 0.1)
             loss = functional.cross_entropy(head["classifier"](pooled), goal[chosen], label_smoothing=0.1)
             optimizer.zero_grad()

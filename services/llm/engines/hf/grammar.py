@@ -6,6 +6,7 @@ model may never come to an end.
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 

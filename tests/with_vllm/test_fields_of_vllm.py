@@ -1,8 +1,4 @@
-"""No field that vLLM's own server takes is unknown to the edge: it is honoured, harmless or refused by name.
-
-Runs where vLLM is installed and needs nothing else but pytest and pydantic:
-`PYTHONPATH=src:. python -m pytest --noconftest -p no:cacheprovider tests/engines/vllm_fields.py`.
-"""
+"""No field that vLLM's own server takes is unknown to the edge: it is honoured, harmless or refused by name."""
 
 import pytest
 from pydantic import BaseModel
