@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from gpt_server.services.embed.engine import Input, InputOptions, Pair, Rows, Task
+from gpt_server.services.embed.engine import Input, InputOptions, Pair, Task
 from gpt_server.services.embed.engines.sentence_transformers.features import Features, features_of
 from gpt_server.services.embed.engines.sentence_transformers.model import LoadedModel
 
@@ -27,14 +25,6 @@ def sides_of(loaded: LoadedModel, task: Task) -> tuple[list[Features], Sequence[
         paths = [task.paths[numbers.index(i)] for i in range(len(sides))]
         features += features_of(loaded, Task(sides, paths, option))
     return features, [(a, len(first) + b) for a, b in zip(places, others, strict=True)]
-
-
-def cosines(vectors: Rows, pairs: Sequence[tuple[int, int]]) -> Rows:
-    """Returns the cosine of each pair of vectors, as rows of one number."""
-    scaled = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    first, second = zip(*pairs, strict=True)
-    found: Rows = (scaled[list(first)] * scaled[list(second)]).sum(axis=1, keepdims=True).astype(np.float32)
-    return found
 
 
 def _distinct(sides: Sequence[Input]) -> tuple[list[Input], list[int]]:

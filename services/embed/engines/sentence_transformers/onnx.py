@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 
 class OnnxTransformer(torch.nn.Module):
