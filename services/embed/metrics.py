@@ -1,4 +1,4 @@
-"""Metrics of vectors, scores and labels: inputs, tokens, and how full the forward passes are."""
+"""Metrics of vectors, scores and labels: inputs, tokens, and the forward passes that they took."""
 
 from gpt_server.services.common import telemetry
 
@@ -12,8 +12,4 @@ COMPUTE_SECONDS = telemetry.histogram(
     "model",
     "engine",
 )
-PASS_INPUTS = telemetry.histogram(
-    "gpt_server_embed_pass_inputs",
-    "Inputs in one forward pass of the service's own batching.",
-    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
-)
+PASSES = telemetry.counter("gpt_server_embed_passes_total", "Forward passes of the service's own batching.")

@@ -1,5 +1,6 @@
 """`engine_args` of the sentence_transformers engine: names, values, defaults. Imports neither torch nor the library."""
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -51,6 +52,11 @@ class Arguments(BaseModel):
 def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `EmbedEngine.check`."""
     problems = [*_check_model(config.model)]
+    if importlib.util.find_spec("sentence_transformers") is None:
+        message = (
+            "sentence_transformers is not installed here; install it: gpt-server engines install sentence_transformers"
+        )
+        problems.append(Problem("engine", message))
     if config.adapters:
         problems.append(Problem("adapters", "adapters are not supported by the sentence_transformers engine"))
     try:
