@@ -2,12 +2,12 @@
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from starlette.requests import Request
 
 from gpt_server.common.v1 import model_pb2
@@ -15,10 +15,8 @@ from gpt_server.edge.context import Edge, edge_of, exchange_of
 from gpt_server.edge.errors import ApiError, from_rpc
 from gpt_server.edge.schemas.base import Body
 from gpt_server.edge.translation.generation import to_param
-from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
 
-if TYPE_CHECKING:
-    from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceAsyncStub
+R = TypeVar("R", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +51,17 @@ def call_options(request: Request, body: Body) -> CallOptions:
     return CallOptions(time.monotonic() + limit_s, tuple(metadata), to_param(body))
 
 
-@asynccontextmanager
-async def llm_stub(edge: Edge, model: str, options: CallOptions) -> "AsyncIterator[LLMServiceAsyncStub]":
-    """Picks who answers a call of one message; what goes wrong with the call becomes an `ApiError`."""
+async def ask_llm(edge: Edge, model: str, method: str, request: Message, response: type[R], options: CallOptions) -> R:
+    """Picks who answers a call of `LLMService` that has one response, and returns it.
+
+    Raises:
+        ApiError: nobody can answer, or the call has failed.
+    """
     replica = edge.replicas.pick(model, model_pb2.MODEL_KIND_LLM)
     replica.acquire()
+    path = f"/gpt_server.llm.v1.LLMService/{method}"
     try:
-        yield LLMServiceStub(replica.channel)
+        return await replica.channel.ask(path, request, response, timeout_s=options.left_s, metadata=options.metadata)
     except grpc.aio.AioRpcError as error:
         raise from_rpc(error, options.to_param) from error
     finally:
