@@ -63,7 +63,7 @@ async def test_they_are_not_told_unless_asked_for(shared: httpx2.AsyncClient) ->
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_tokens_by_their_ids(shared: httpx2.AsyncClient, stream: bool) -> None:
-    fields = {"return_tokens_as_token_ids": True, "return_token_ids": True, "stream": stream}
+    fields: dict[str, Any] = {"return_tokens_as_token_ids": True, "return_token_ids": True, "stream": stream}
     answer = await post(shared, "/v1/chat/completions", chat(logprobs=True, top_logprobs=2, **fields))
     choices = [choice for event in (answer if stream else [answer]) for choice in event["choices"]]
     scores = [score for choice in choices if choice["logprobs"] for score in choice["logprobs"]["content"]]

@@ -4,7 +4,9 @@ import pytest
 
 from gpt_server.services.llm.engines import ENGINES
 from tests.engines.abilities import ABILITIES, field_paths
-from tests.engines.fields_suite import CASES
+from tests.engines.field_cases import CASES
+from tests.engines.field_cases import conversation as _conversation  # noqa: F401 (importing them enters their cases)
+from tests.engines.field_cases import sampling as _sampling  # noqa: F401
 
 
 def test_every_field_has_a_case() -> None:

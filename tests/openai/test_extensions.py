@@ -47,14 +47,13 @@ async def test_scores_of_a_prompt(stack: Stack, prompt: Any) -> None:
     async with stack.client(_strict_response_validation=False) as client:
         if not isinstance(prompt, str):
             await client.completions.create(model=stack.model, prompt="one two")  # gives the ids their words
-        answer = await client.completions.create(
+        answer: Any = await client.completions.create(
             model=stack.model, prompt=prompt, echo=True, logprobs=2, max_tokens=2, extra_body={"prompt_logprobs": 2}
         )
     (choice,) = answer.choices
-    assert choice.logprobs is not None
-    assert "".join(choice.logprobs.tokens or []) == choice.text
-    assert (choice.logprobs.token_logprobs or [])[0] is None
-    assert len((choice.model_extra or {})["prompt_logprobs"]) == 2
+    assert "".join(choice.logprobs.tokens) == choice.text
+    assert choice.logprobs.token_logprobs[0] is None
+    assert len(choice.prompt_logprobs) == 2
 
 
 async def test_scores_of_a_conversation(client: AsyncOpenAI, stack: Stack) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gpt_server.services.llm.engine import EngineConfig
-from gpt_server.services.llm.engines.vllm import VLLMEngine
+from gpt_server.services.llm.engines.vllm import VLLMEngine, library
 from gpt_server.services.llm.engines.vllm.arguments import engine_arguments, parallel_sizes
 from tests.with_vllm.llm import CHAT, SMALL
 
@@ -68,3 +68,9 @@ def test_our_defaults_give_way() -> None:
     theirs = engine_arguments(EngineConfig(CHAT, engine_args=said))
     assert theirs["structured_outputs_config"].backend == "guidance"
     assert theirs["scheduling_policy"] == "fcfs"
+
+
+def test_what_vllm_is_told_through_its_environment_is_what_it_reads() -> None:
+    from vllm import envs
+
+    assert library.ENVIRONMENT.keys() <= envs.environment_variables.keys()

@@ -5,7 +5,7 @@ import os
 #: What vLLM reads when it is imported, where the operator has not set it.
 ENVIRONMENT = {
     # This process has threads of gRPC's, which a fork would not survive.
-    "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     # Its log lines are ours: one shape, on standard error.
     "VLLM_CONFIGURE_LOGGING": "0",
     # A service tells nobody outside what it runs.
