@@ -2,12 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import grpc
-from google.protobuf.message import Message
 from starlette.requests import Request
 
 from gpt_server.common.v1 import model_pb2
@@ -15,8 +15,10 @@ from gpt_server.edge.context import Edge, edge_of, exchange_of
 from gpt_server.edge.errors import ApiError, from_rpc
 from gpt_server.edge.schemas.base import Body
 from gpt_server.edge.translation.generation import to_param
+from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
 
-R = TypeVar("R", bound=Message)
+if TYPE_CHECKING:
+    from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceAsyncStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +53,13 @@ def call_options(request: Request, body: Body) -> CallOptions:
     return CallOptions(time.monotonic() + limit_s, tuple(metadata), to_param(body))
 
 
-async def ask_llm(edge: Edge, model: str, method: str, request: Message, response: type[R], options: CallOptions) -> R:
-    """Picks who answers a call of `LLMService` that has one response, and returns it.
-
-    Raises:
-        ApiError: nobody can answer, or the call has failed.
-    """
+@asynccontextmanager
+async def llm_stub(edge: Edge, model: str, options: CallOptions) -> "AsyncIterator[LLMServiceAsyncStub]":
+    """Picks who answers a call of one message; what goes wrong with the call becomes an `ApiError`."""
     replica = edge.replicas.pick(model, model_pb2.MODEL_KIND_LLM)
     replica.acquire()
-    path = f"/gpt_server.llm.v1.LLMService/{method}"
     try:
-        return await replica.channel.ask(path, request, response, timeout_s=options.left_s, metadata=options.metadata)
+        yield LLMServiceStub(replica.channel)
     except grpc.aio.AioRpcError as error:
         raise from_rpc(error, options.to_param) from error
     finally:

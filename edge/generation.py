@@ -15,12 +15,11 @@ from gpt_server.common.v1 import model_pb2, usage_pb2
 from gpt_server.edge.calls import CallOptions
 from gpt_server.edge.context import Edge
 from gpt_server.edge.errors import ApiError, from_rpc, internal_error
-from gpt_server.edge.http2.call import Call
 from gpt_server.edge.replicas import Replica
 from gpt_server.edge.telemetry import Exchange
 from gpt_server.llm.v1 import llm_service_pb2
+from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
 
-GENERATE = "/gpt_server.llm.v1.LLMService/Generate"
 REPEATABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 FINISH_REASONS: Mapping[int, str] = {
     llm_service_pb2.FINISH_REASON_STOP: "stop",
@@ -44,7 +43,7 @@ class Generation:
         self._request = request
         self._options = options
         self._failed: list[Replica] = []
-        self._call: Call[llm_service_pb2.GenerateResponse]
+        self._call: grpc.aio.UnaryStreamCall[llm_service_pb2.GenerateRequest, llm_service_pb2.GenerateResponse]
         self.replica: Replica | None = None
         self.started = llm_service_pb2.Started()
 
@@ -90,21 +89,18 @@ class Generation:
     def _open(self) -> None:
         self.replica = self._edge.replicas.pick(self._request.model, model_pb2.MODEL_KIND_LLM, self._failed)
         self.replica.acquire()
-        options, response = self._options, llm_service_pb2.GenerateResponse
-        self._call = self.replica.channel.stream(
-            GENERATE, self._request, response, timeout_s=options.left_s, metadata=options.metadata
-        )
+        stub = LLMServiceStub(self.replica.channel)
+        self._call = stub.Generate(self._request, timeout=self._options.left_s, metadata=self._options.metadata)
 
     async def _next(self, *, repeatable: bool) -> llm_service_pb2.GenerateResponse:
         while True:
             try:
-                # Once the stream flows, all that waits is taken at once: whoever is behind has fewer messages.
-                message = await (self._call.read() if repeatable else self._call.read_merged())
+                message = await self._call.read()
             except grpc.aio.AioRpcError as error:
                 if not (repeatable and error.code() in REPEATABLE and self._open_elsewhere()):
                     raise from_rpc(error, self._options.to_param) from error
             else:
-                if message is not None:
+                if isinstance(message, llm_service_pb2.GenerateResponse):
                     return message
                 raise internal_error()  # the stream ended well and without an end
 

@@ -14,11 +14,10 @@ import grpc
 
 from gpt_server.common.v1 import model_pb2, model_service_pb2
 from gpt_server.common.v1.model_service_pb2 import WatchResponse
+from gpt_server.common.v1.model_service_pb2_grpc import ModelServiceStub
 from gpt_server.edge.discovery.base import Discovery, Snapshot
 from gpt_server.edge.errors import ApiError
-from gpt_server.edge.http2.channel import Channel
 
-WATCH = "/gpt_server.common.v1.ModelService/Watch"
 WATCH_SILENCE_S = 15.0
 """A replica reports every second; after this long without a word it counts as lost."""
 BACK_OFF_S = (0.1, 2.0)
@@ -44,7 +43,7 @@ class Replica:
         asked: whether its first Watch call has been answered or has failed.
     """
 
-    def __init__(self, address: str, channel: Channel) -> None:
+    def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
         self.address = address
         self.channel = channel
         self.name = address
@@ -87,7 +86,7 @@ class Replica:
 class ReplicaSet:
     """All replicas that discovery knows."""
 
-    def __init__(self, open_channel: Callable[[str], Channel]) -> None:
+    def __init__(self, open_channel: Callable[[str], grpc.aio.Channel]) -> None:
         self._open_channel = open_channel
         self._replicas: dict[str, Replica] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -112,7 +111,7 @@ class ReplicaSet:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             for replica in self:
-                await replica.channel.close()
+                await replica.channel.close(None)
 
     def pick(self, model: str, kind: model_pb2.ModelKind.ValueType, excluded: Collection[Replica] = ()) -> Replica:
         """Returns the replica that answers a request: of two random ones that can, the one with the lower load.
@@ -202,9 +201,9 @@ class ReplicaSet:
     async def _watch(self, replica: Replica) -> None:
         pause_s, longest_s = BACK_OFF_S
         while True:
-            call = replica.channel.stream(WATCH, model_service_pb2.WatchRequest(), WatchResponse)
             try:
-                while (report := await asyncio.wait_for(call.read(), WATCH_SILENCE_S)) is not None:
+                call = ModelServiceStub(replica.channel).Watch(model_service_pb2.WatchRequest())
+                while isinstance(report := await asyncio.wait_for(call.read(), WATCH_SILENCE_S), WatchResponse):
                     replica.apply(report)
                     pause_s = BACK_OFF_S[0]
                     self._notify()
@@ -214,8 +213,6 @@ class ReplicaSet:
                 log.log(logging.WARNING if replica.watched else logging.DEBUG, "replica %s: %s", replica.name, reason)
             except Exception:
                 log.exception("replica %s", replica.name)
-            finally:
-                call.cancel()
             replica.watched, replica.asked = False, True
             self._notify()
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 (no secret)
@@ -233,4 +230,4 @@ async def _retire(replica: Replica) -> None:
     try:
         await replica.idle.wait()
     finally:
-        await replica.channel.close()
+        await replica.channel.close(None)

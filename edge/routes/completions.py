@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gpt_server.common.v1 import usage_pb2
 from gpt_server.edge.bodies import JsonRoute
-from gpt_server.edge.calls import CallOptions, ask_llm, call_options
+from gpt_server.edge.calls import CallOptions, call_options, llm_stub
 from gpt_server.edge.context import Edge, edge_of, exchange_of
 from gpt_server.edge.generation import Generation, collect
 from gpt_server.edge.schemas.completions import CompletionRequest
@@ -19,7 +19,7 @@ from gpt_server.edge.telemetry import Exchange
 from gpt_server.edge.translation.generation import completion_request, is_its_own_text
 from gpt_server.edge.wire.common import Head
 from gpt_server.edge.wire.completions import CompletionChunks, completion
-from gpt_server.llm.v1.llm_service_pb2 import DetokenizeRequest, DetokenizeResponse, GenerateRequest
+from gpt_server.llm.v1.llm_service_pb2 import DetokenizeRequest, GenerateRequest
 
 router = APIRouter(route_class=JsonRoute, tags=["completions"])
 
@@ -64,7 +64,9 @@ async def _echo(
     if is_its_own_text(body, request):
         return request.text
     call = DetokenizeRequest(model=body.model, token_ids=generation.started.prompt_token_ids)
-    return (await ask_llm(edge, body.model, "Detokenize", call, DetokenizeResponse, options)).text
+    async with llm_stub(edge, body.model, options) as stub:
+        answer = await stub.Detokenize(call, timeout=options.left_s, metadata=options.metadata)
+    return answer.text
 
 
 async def _write_stream(

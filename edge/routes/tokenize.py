@@ -1,11 +1,11 @@
 """POST /tokenize and POST /detokenize, in vLLM's shapes."""
 
-import orjson
+from typing import Any
+
 from fastapi import APIRouter, Request
-from starlette.responses import Response
 
 from gpt_server.edge.bodies import JsonRoute
-from gpt_server.edge.calls import ask_llm, call_options
+from gpt_server.edge.calls import call_options, llm_stub
 from gpt_server.edge.context import edge_of, exchange_of
 from gpt_server.edge.schemas.tokenize import DetokenizeRequest, TokenizeRequest
 from gpt_server.edge.tasks import while_connected
@@ -16,8 +16,8 @@ from gpt_server.llm.v1 import llm_service_pb2
 router = APIRouter(route_class=JsonRoute, tags=["tokens"])
 
 
-@router.post("/tokenize", response_class=Response)
-async def tokenize(body: TokenizeRequest, request: Request) -> Response:
+@router.post("/tokenize")
+async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
     """Turns a text or a conversation into token ids, exactly as a request for an answer would."""
     options = call_options(request, body)
     call = llm_service_pb2.TokenizeRequest()
@@ -26,23 +26,24 @@ async def tokenize(body: TokenizeRequest, request: Request) -> Response:
         await while_connected(request.receive, fill_conversation(call.chat, body, edge_of(request).media))
     edge = edge_of(request)
     edge.began(exchange_of(request.scope), body.model)
-    answer = await ask_llm(edge, body.model, "Tokenize", call, llm_service_pb2.TokenizeResponse, options)
-    document = {
+    async with llm_stub(edge, body.model, options) as stub:
+        answer = await stub.Tokenize(call, timeout=options.left_s, metadata=options.metadata)
+    return {
         "count": len(answer.token_ids),
         "max_model_len": answer.max_context_tokens,
         "tokens": list(answer.token_ids),
         "token_strs": list(answer.token_strings) if body.return_token_strs else None,
     }
-    return Response(orjson.dumps(document), media_type="application/json")
 
 
-@router.post("/detokenize", response_class=Response)
-async def detokenize(body: DetokenizeRequest, request: Request) -> Response:
+@router.post("/detokenize")
+async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str]:
     """Turns token ids into text."""
     options = call_options(request, body)
     call = llm_service_pb2.DetokenizeRequest()
     copy_fields(body, call)
     edge = edge_of(request)
     edge.began(exchange_of(request.scope), body.model)
-    answer = await ask_llm(edge, body.model, "Detokenize", call, llm_service_pb2.DetokenizeResponse, options)
-    return Response(orjson.dumps({"prompt": answer.text}), media_type="application/json")
+    async with llm_stub(edge, body.model, options) as stub:
+        answer = await stub.Detokenize(call, timeout=options.left_s, metadata=options.metadata)
+    return {"prompt": answer.text}

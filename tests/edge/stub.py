@@ -1,7 +1,7 @@
 """A service that does exactly what a test tells it to: for faults, and for messages that no engine would send."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,12 +93,10 @@ class Stub(llm_service_pb2_grpc.LLMServiceServicer, model_service_pb2_grpc.Model
 
 
 @asynccontextmanager
-async def stub_service(
-    play: Play = answer, *, address: str = "127.0.0.1:0", options: Sequence[tuple[str, int]] = (), **settings: Any
-) -> AsyncIterator[Stub]:
-    """Runs a stub on a free port, or on the address of one that has stopped; `options` are those of gRPC's server."""
+async def stub_service(play: Play = answer, *, address: str = "127.0.0.1:0", **settings: Any) -> AsyncIterator[Stub]:
+    """Runs a stub on a free port, or on the address of one that has stopped."""
     stub = Stub(play=play, **settings)
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *options])
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     llm_service_pb2_grpc.add_LLMServiceServicer_to_server(stub, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(stub, server)
     stub.address = f"127.0.0.1:{server.add_insecure_port(address)}"

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from gpt_server.common.v1 import model_pb2, model_service_pb2
@@ -14,7 +15,6 @@ from gpt_server.edge.config import DiscoverySettings
 from gpt_server.edge.discovery.base import Snapshot
 from gpt_server.edge.discovery.static import StaticDiscovery
 from gpt_server.edge.errors import ApiError
-from gpt_server.edge.http2.channel import Channel
 from gpt_server.edge.replicas import STATES, Replica, ReplicaSet
 from tests.edge.stub import status_of, stub_service
 from tests.support.edge import edge_server
@@ -26,12 +26,12 @@ LIMIT_S = 20.0  # only so that a failure ends
 @pytest.fixture
 async def replicas() -> ReplicaSet:
     """A set that nothing feeds: tests put replicas in."""
-    return ReplicaSet(Channel)
+    return ReplicaSet(lambda address: grpc.aio.insecure_channel(address))
 
 
 def put(replicas: ReplicaSet, address: str, *statuses: Any) -> Replica:
     """Puts a replica in that reports `statuses`."""
-    replica = Replica(address, Channel(address))
+    replica = Replica(address, grpc.aio.insecure_channel(address))
     replica.apply(WatchResponse(replica=address, models=statuses))
     replicas._replicas[address] = replica
     return replica
@@ -159,9 +159,10 @@ async def test_a_replica_that_discovery_drops_finishes_its_calls(tmp_path: Path)
             rewrite(file, {"addresses": [], "expected_models": ["m", "n"]})
             await replicas.until(lambda: not list(replicas))
             assert replicas.states() == {"m": "loading", "n": "loading"}
-            assert not replica.channel.closed.is_set()
+            assert replica.channel.get_state() is not grpc.ChannelConnectivity.SHUTDOWN
             replica.release()
-            await replica.channel.closed.wait()
+            while (state := replica.channel.get_state()) is not grpc.ChannelConnectivity.SHUTDOWN:
+                await replica.channel.wait_for_state_change(state)
 
 
 def rewrite(file: Path, content: Any) -> None:
