@@ -1,7 +1,7 @@
 """Tokens per second of the hf engine beside transformers' own continuous batching and one `generate` after the other.
 
 All three run the same weights with the same prompts, greedily, in this process, one after the other; each shows the
-best of some rounds. What counts is the ratio between them. Run it as `python bench/hf_batching.py MODEL`.
+best of some rounds. What counts is the ratio between them. Run it as `python -m bench.hf_batching [MODEL]`.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Way = Callable[[Prompts], object]
 def main() -> None:
     """Prints one line per number of streams."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", help="folder or hub id")
+    parser.add_argument("model", nargs="?", default="models/demo/chat", help="folder or hub id")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

@@ -6,7 +6,6 @@ from functools import partial
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
-from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -21,7 +20,7 @@ from gpt_server.edge.discovery import discovery_for
 from gpt_server.edge.errors import ErrorDocument
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
-from gpt_server.edge.requests import Exchanges, answer_http_error, answer_invalid_body
+from gpt_server.edge.requests import Exchanges, answer_http_error
 from gpt_server.edge.routes import (
     chat_completions,
     classify,
@@ -70,7 +69,6 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.include_router(unserved.router)
 
     app.add_exception_handler(HTTPException, answer_http_error)
-    app.add_exception_handler(RequestValidationError, answer_invalid_body)
 
     _add_middleware(app, edge)
     return app

@@ -1,19 +1,23 @@
 """How request bodies are read, and what is said about those that cannot be."""
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TypeVar, get_type_hints
 
 import orjson
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gpt_server.edge.errors import ApiError
+from gpt_server.edge.errors import ApiError, ClientLeftError
 from gpt_server.edge.schemas.base import UNSUPPORTED
 
-T = TypeVar("T")
+T = TypeVar("T", bound=BaseModel)
 
+JSON_TYPE = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+OBJECT_NEEDED = "The body must be a JSON object, sent with Content-Type: application/json."
 OBJECT_EXPECTED = ("model_type", "model_attributes_type", "dict_type")
 TYPE_NAMES = {
     dict: "an object",
@@ -25,23 +29,47 @@ TYPE_NAMES = {
 }
 
 
-class _OrjsonRequest(Request):
-    async def json(self) -> Any:
-        """Reads the body as strict JSON: no NaN, no lone surrogates, which no proto could carry."""
-        return orjson.loads(await self.body())
-
-
 class JsonRoute(APIRoute):
-    """A route whose body is read with orjson."""
+    """A route whose endpoint takes `body` and `request` and returns a `Response`.
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Returns FastAPI's own, called with another request class."""
-        answer = super().get_route_handler()
+    FastAPI documents it and finds it; it is answered here, in a fraction of the time. The body is strict JSON: no NaN,
+    no lone surrogates, which no proto could carry.
+    """
 
-        async def answer_orjson(request: Request) -> Response:
-            return await answer(_OrjsonRequest(request.scope, request.receive))
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request whose path has matched."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        body = _read(self._model, request.headers.get("content-type", ""), await _content(request))
+        response = await self.endpoint(body=body, request=request)
+        await response(scope, receive, send)
 
-        return answer_orjson
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        model: type[BaseModel] = get_type_hints(self.endpoint)["body"]
+        return model
+
+
+async def _content(request: Request) -> bytes:
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        raise ClientLeftError from None
+
+
+def _read(model: type[T], content_type: str, content: bytes) -> T:
+    if not content:
+        raise ApiError("INVALID_FIELD", "The body is empty; send a JSON object.")
+    if not JSON_TYPE.fullmatch(content_type):
+        raise ApiError("INVALID_FIELD", OBJECT_NEEDED)
+    try:
+        return model.model_validate(orjson.loads(content))
+    except orjson.JSONDecodeError as error:
+        raise ApiError("INVALID_FIELD", f"The body is not valid JSON: {error.msg} (at byte {error.pos}).") from None
+    except ValidationError as error:
+        raise from_validation(error) from None
 
 
 class BodyLimit:
@@ -74,23 +102,17 @@ class BodyLimit:
         await self._app(scope, counted, send)
 
 
-def from_validation(error: RequestValidationError) -> ApiError:
+def from_validation(error: ValidationError) -> ApiError:
     """Returns what is wrong with a body: its first fault, by OpenAI's path of the field."""
-    fault = error.errors()[0]
+    fault = error.errors(include_url=False)[0]
     kind, context = fault["type"], fault.get("ctx", {})
-    if kind == "json_invalid":
-        return ApiError(
-            "INVALID_FIELD", f"The body is not valid JSON: {context['error']} (at byte {fault['loc'][-1]})."
-        )
-    param = param_path([*fault["loc"][1:], *([context["param"]] if context.get("param") else [])])
+    param = param_path([*fault["loc"], *([context["param"]] if context.get("param") else [])])
     if kind == UNSUPPORTED:
         return ApiError("UNSUPPORTED_FEATURE", f"Unsupported parameter '{param}': {context['why']}", param=param)
     if kind == "missing":
-        if not param:
-            return ApiError("INVALID_FIELD", "The body is empty; send a JSON object.")
         return ApiError("INVALID_FIELD", f"Missing required parameter: '{param}'.", param=param)
     if not param:
-        return ApiError("INVALID_FIELD", "The body must be a JSON object, sent with Content-Type: application/json.")
+        return ApiError("INVALID_FIELD", OBJECT_NEEDED)
     text = "Input should be an object" if kind in OBJECT_EXPECTED else fault["msg"].rstrip(".")
     message = f"Invalid value for '{param}': {text}"
     if kind.endswith("_type") or (kind == "literal_error" and not isinstance(fault["input"], str)):

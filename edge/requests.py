@@ -5,14 +5,12 @@ import logging
 import re
 import uuid
 
-from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gpt_server.edge.bodies import from_validation
 from gpt_server.edge.errors import ApiError, ClientLeftError, error_response, internal_error
 from gpt_server.edge.telemetry import Exchange, Telemetry
 
@@ -69,11 +67,6 @@ class Exchanges:
 async def answer_http_error(request: Request, error: Exception) -> Response:
     """Returns the envelope for what the framework refuses: unknown URLs and wrong methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 (it is registered for nothing else)
-    # FastAPI takes whatever happens while it reads a body for a bad request.
-    if isinstance(error.__cause__, ApiError):
-        raise error.__cause__
-    if isinstance(error.__cause__, ClientDisconnect):
-        raise ClientLeftError
     where = f"{request.method} {request.url.path}"
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
@@ -81,12 +74,6 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         raise ApiError("UNKNOWN_URL", f"{where}: there is nothing at this URL.")
     raise ApiError("INVALID_REQUEST", str(error.detail))
-
-
-async def answer_invalid_body(request: Request, error: Exception) -> Response:
-    """Returns the envelope for a body that is not as it must be."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101 (it is registered for nothing else)
-    raise from_validation(error)
 
 
 def _request_id(given: str) -> str:

