@@ -1,4 +1,4 @@
-"""The demo's models for embeddings, reranking and moderation: made where they are not yet, left out where they cannot."""
+"""The demo's models for embeddings, reranking and moderation: made where they are missing, left out if impossible."""
 
 import importlib.util
 import subprocess
