@@ -62,11 +62,10 @@ def test_gpus_are_shared_out(gpus: int, said: dict[str, int], sizes: dict[str, i
 
 def test_our_defaults_give_way() -> None:
     ours = engine_arguments(EngineConfig(CHAT))
-    assert ours["structured_outputs_config"].disable_any_whitespace
     assert ours["scheduling_policy"] == "priority"
-    said = {"structured_outputs_config": {"backend": "guidance"}, "scheduling_policy": "fcfs"}
+    said = {"structured_outputs_config": {"backend": "xgrammar"}, "scheduling_policy": "fcfs"}
     theirs = engine_arguments(EngineConfig(CHAT, engine_args=said))
-    assert theirs["structured_outputs_config"].backend == "guidance"
+    assert theirs["structured_outputs_config"].backend == "xgrammar"
     assert theirs["scheduling_policy"] == "fcfs"
 
 

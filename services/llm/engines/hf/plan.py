@@ -12,6 +12,7 @@ from gpt_server.services.llm.engines.hf import grammar
 from gpt_server.services.llm.engines.hf.model import LoadedModel
 from gpt_server.services.llm.engines.hf.render import render
 from gpt_server.services.llm.engines.hf.sampling import SamplingPlan
+from gpt_server.services.llm.forms import text
 from gpt_server.services.llm.parsing import REASONING_PARSERS, ReasoningParser
 
 Number = TypeVar("Number", int, float)
@@ -77,7 +78,7 @@ class Planner:
             return
         if plan.reasoning_parser and not plan.closed:
             rules = grammar.after_thinking(rules, plan.opened)
-        plan.grammar = self._compiler.compile_grammar(grammar.text(rules))
+        plan.grammar = self._compiler.compile_grammar(text(rules))
 
     def tokenize(self, request: TokenizeRequest) -> Sequence[int]:
         """Returns the ids of a prompt."""

@@ -26,11 +26,10 @@ ELSEWHERE: Mapping[str, str] = {
     "disable_log_stats": "timings of answers are made from them",
 }
 
-#: What differs from vLLM's own defaults where a configuration says nothing: calls bring priorities; a form is
-#: filled without the blanks that a small model never gets out of; a service has no progress bar.
+#: What differs from vLLM's own defaults where a configuration says nothing: calls bring priorities; a service has no
+#: progress bar.
 DEFAULTS: Mapping[str, Any] = {
     "scheduling_policy": "priority",
-    "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
     "use_tqdm_on_load": False,
 }
 

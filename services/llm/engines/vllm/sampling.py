@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from gpt_server.services.llm.engine import GenerateRequest, Sampling, StructuredOutput
+from gpt_server.services.llm.forms import structured, text
 
 #: Fields of `Sampling` that vLLM's requests have too; `logprobs` differs between its two dialects.
 SAME = tuple(
@@ -41,5 +42,7 @@ def _plain(value: Any) -> Any:
 
 
 def _constraint(form: StructuredOutput) -> Mapping[str, Any]:
-    names = {field.name: "json" if field.name == "json_schema" else field.name for field in fields(form)}
-    return {new: _plain(value) for name, new in names.items() if (value := getattr(form, name)) is not None}
+    """A form as vLLM takes it; JSON with the blanks of `json.dumps`, which vLLM's own conversion leaves free or out."""
+    if form.structural_tag is not None:
+        return {"structural_tag": form.structural_tag}
+    return {"grammar": text(structured(form))}
