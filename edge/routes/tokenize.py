@@ -1,8 +1,8 @@
 """POST /tokenize and POST /detokenize, in vLLM's shapes."""
 
-from typing import Any
-
+import orjson
 from fastapi import APIRouter, Request
+from starlette.responses import Response
 
 from gpt_server.edge.bodies import JsonRoute
 from gpt_server.edge.calls import call_options, llm_stub
@@ -16,8 +16,8 @@ from gpt_server.llm.v1 import llm_service_pb2
 router = APIRouter(route_class=JsonRoute, tags=["tokens"])
 
 
-@router.post("/tokenize")
-async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
+@router.post("/tokenize", response_class=Response)
+async def tokenize(body: TokenizeRequest, request: Request) -> Response:
     """Turns a text or a conversation into token ids, exactly as a request for an answer would."""
     options = call_options(request, body)
     call = llm_service_pb2.TokenizeRequest()
@@ -28,16 +28,17 @@ async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
     edge.began(exchange_of(request.scope), body.model)
     async with llm_stub(edge, body.model, options) as stub:
         answer = await stub.Tokenize(call, timeout=options.left_s, metadata=options.metadata)
-    return {
+    tokens = {
         "count": len(answer.token_ids),
         "max_model_len": answer.max_context_tokens,
         "tokens": list(answer.token_ids),
         "token_strs": list(answer.token_strings) if body.return_token_strs else None,
     }
+    return Response(orjson.dumps(tokens), media_type="application/json")
 
 
-@router.post("/detokenize")
-async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str]:
+@router.post("/detokenize", response_class=Response)
+async def detokenize(body: DetokenizeRequest, request: Request) -> Response:
     """Turns token ids into text."""
     options = call_options(request, body)
     call = llm_service_pb2.DetokenizeRequest()
@@ -46,4 +47,4 @@ async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str
     edge.began(exchange_of(request.scope), body.model)
     async with llm_stub(edge, body.model, options) as stub:
         answer = await stub.Detokenize(call, timeout=options.left_s, metadata=options.metadata)
-    return {"prompt": answer.text}
+    return Response(orjson.dumps({"prompt": answer.text}), media_type="application/json")
