@@ -6,6 +6,7 @@ JSON is written as `json.dumps` writes it; with free blanks a small model may ne
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import xgrammar
 
@@ -46,6 +47,16 @@ def text(grammar: xgrammar.Grammar) -> str:
     xgrammar 0.2.8 writes "ä" as \\xe4 and reads "\\xe4f" as one character; its caching compiler does both.
     """
     return re.sub(r"(?<!\\)((?:\\\\)*)\\x([0-9a-f]{2})", r"\1\\u00\2", str(grammar))
+
+
+def with_few_blanks(structural_tag: str) -> str:
+    """Returns a structural tag whose JSON has at most one blank where JSON allows any, unless it says otherwise."""
+
+    def limit(node: dict[str, Any]) -> dict[str, Any]:
+        free = node.get("type") == "json_schema" and node.get("max_whitespace_cnt") is None
+        return node | {"max_whitespace_cnt": 1} if free else node
+
+    return json.dumps(json.loads(structural_tag, object_hook=limit))
 
 
 def fault_of(error: Exception) -> str:

@@ -40,6 +40,8 @@ class Choice:
         hides = parser is not None and request.sampling.skip_special_tokens is not False
         self._specials = vocabulary.specials if hides and not plan.params.skip_special_tokens else {}
         self._to_hide: list[str] = []
+        skipped = vocabulary.specials if plan.params.skip_special_tokens else {}
+        self._token_text = Detokenizer(vocabulary.token_bytes.__getitem__, skipped) if _wants_tokens(parser) else None
         # What the parser counts in the end; nothing where the prompt has closed the reasoning.
         self._thought_ids: list[int] | None = [] if plan.reasoning.get("reasoning_ended") is False else None
         self._one_call = request.chat is not None and request.chat.parallel_tool_calls is False
@@ -74,18 +76,36 @@ class Choice:
     def _parse(self, delta: Delta, text: str, ids: list[int], ended: bool) -> None:
         if self._thought_ids is not None:
             self._thought_ids += ids
-        found = self._parser.parse_delta(
-            delta_text=text,
-            delta_token_ids=ids,
-            request=self._plan.chat_request,
-            prompt_token_ids=self._plan.prompt_token_ids,
-            finished=ended,
-        )
-        if found is None:
-            return
-        delta.content = self._without_specials(found.content or "", ids)
-        delta.reasoning = found.reasoning or ""
-        delta.tool_calls = [call for piece in found.tool_calls if (call := self._call(piece)) is not None]
+        calls = []
+        pieces = self._split(text, ids)
+        for number, (piece, tokens) in enumerate(pieces, 1):
+            found = self._parser.parse_delta(
+                delta_text=piece,
+                delta_token_ids=tokens,
+                request=self._plan.chat_request,
+                prompt_token_ids=self._plan.prompt_token_ids,
+                finished=ended and number == len(pieces),
+            )
+            if found is not None:
+                delta.content += found.content or ""
+                delta.reasoning += found.reasoning or ""
+                calls += [call for fragment in found.tool_calls if (call := self._call(fragment)) is not None]
+        delta.content = self._without_specials(delta.content, ids)
+        delta.tool_calls = calls
+
+    def _split(self, text: str, ids: list[int]) -> Sequence[tuple[str, list[int]]]:
+        """Returns an output as the parser can take it: most of vLLM's lose something of several tokens at once."""
+        if self._token_text is None:
+            return [(text, ids)]
+        pieces = []
+        for token in ids:
+            size = len(self._token_text.push(token))
+            pieces.append((text[:size], [token]))
+            text = text[size:]
+        if text or not pieces:  # held back before, or what is left at the end
+            last, tokens = pieces.pop() if pieces else ("", [])
+            pieces.append((last + text, tokens))
+        return pieces
 
     def _without_specials(self, content: str, ids: list[int]) -> str:
         """Takes the special tokens out that were sampled and that the parser has passed on."""
@@ -146,3 +166,9 @@ class Choice:
         stop = said if isinstance(said, str) else None
         token = said if isinstance(said, int) and said in self._plan.request.sampling.stop_token_ids else None
         return ChoiceFinish(self._number, reason, stop, token)
+
+
+def _wants_tokens(parser: Any) -> bool:
+    """Whether a parser has a part that reads one token at a time, as vLLM's older ones do."""
+    parts = (parser.tool_parser, parser.reasoning_parser) if parser is not None else ()
+    return any(part is not None and not part.engine_based_streaming for part in parts)

@@ -23,7 +23,7 @@ from gpt_server.services.llm.engine import Chat, GenerateRequest, Prepared, Reas
 from gpt_server.services.llm.engines.vllm import conversation, sampling
 from gpt_server.services.llm.engines.vllm.errors import REFUSALS, refusal
 from gpt_server.services.llm.engines.vllm.model import LoadedModel
-from gpt_server.services.llm.forms import fault_of
+from gpt_server.services.llm.forms import fault_of, with_few_blanks
 from gpt_server.services.llm.template import SWITCHES, is_enabled, template_args, thinking
 
 #: What `template_args_json` cannot say: arguments of the rendering function, not of a template.
@@ -201,6 +201,8 @@ class Planner:
         except REFUSALS as error:
             raise refusal(error, "sampling") from error
         params.output_kind = RequestOutputKind.DELTA
+        if wanted.structured_outputs is not None and (tag := wanted.structured_outputs.structural_tag):
+            params.structured_outputs = StructuredOutputsParams(structural_tag=with_few_blanks(tag))
         return params
 
     def _validated(self, kind: Any, field_at_fault: str, **options: Any) -> Any:
