@@ -1,9 +1,9 @@
-"""Where a model comes from: a folder or an id on a hub. What can be said of it without loading anything."""
+"""What can be said of a model without its library: whether its folder is one, and what it can do."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gpt_server.services.llm.engine import Problem
+from gpt_server.services.llm.engine import Capability, Problem
 
 
 def check_model(model: str, *needed: Sequence[str]) -> Sequence[Problem]:
@@ -29,3 +29,10 @@ def check_adapters(adapters: Mapping[str, str]) -> Sequence[Problem]:
         for name, folder in adapters.items()
         if not (Path(folder) / "adapter_config.json").is_file()
     ]
+
+
+def capabilities(*, chats: bool, reasons: bool, calls: bool, sees: bool = False) -> frozenset[Capability]:
+    """Returns what a causal language model can do, in an engine that keeps to forms and reports log-probabilities."""
+    further: dict[Capability, bool] = {"chat": chats, "reasoning": reasons, "tools": calls, "image_input": sees}
+    found: set[Capability] = {"completion", "structured_output", "logprobs"}
+    return frozenset(found | {name for name, can in further.items() if can})

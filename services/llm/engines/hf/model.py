@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from transformers.cache_utils import get_layer_types_and_kwargs
 from transformers.utils.logging import disable_progress_bar
 
-from gpt_server.services.llm.engine import Capability, EngineConfig, ModelDetails, Sampling
+from gpt_server.services.llm.engine import EngineConfig, ModelDetails, Sampling
 from gpt_server.services.llm.engines.hf.arguments import HFArguments
 from gpt_server.services.llm.parsing import (
     REASONING_PARSERS,
@@ -20,6 +20,7 @@ from gpt_server.services.llm.parsing import (
     guess_reasoning_parser,
     guess_tool_parser,
 )
+from gpt_server.services.llm.source import capabilities
 
 _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 
@@ -79,7 +80,7 @@ def load(config: EngineConfig) -> LoadedModel:
         max_context_tokens=_window(model, arguments),
         vocab_size=vocab_size,
         eos_token_ids=eos_ids,
-        capabilities=_capabilities(template, reasoning, tools),
+        capabilities=capabilities(chats=bool(template), reasons=bool(reasoning), calls=bool(tools)),
         default_sampling=_default_sampling(model.generation_config),
         chat_template=template,
     )
@@ -152,17 +153,6 @@ def _window(model: Any, arguments: HFArguments) -> int:
     if own is not None and wanted is not None and wanted > own:
         raise RuntimeError(f"engine_args.max_context_tokens is {wanted}, the model's window has {own}")
     return int(wanted or own or 0)
-
-
-def _capabilities(template: str, reasoning: str | None, tools: str | None) -> frozenset[Capability]:
-    found: list[Capability] = ["completion", "structured_output", "logprobs"]
-    if template:
-        found.append("chat")
-    if reasoning:
-        found.append("reasoning")
-    if tools:
-        found.append("tools")
-    return frozenset(found)
 
 
 def _default_sampling(generation: GenerationConfig | None) -> Sampling:

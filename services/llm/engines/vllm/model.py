@@ -12,10 +12,11 @@ from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.tokenizers.registry import cached_tokenizer_from_config
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from gpt_server.services.llm.engine import Capability, EngineConfig, ModelDetails, Sampling
+from gpt_server.services.llm.engine import EngineConfig, ModelDetails, Sampling
 from gpt_server.services.llm.engines.vllm.arguments import ServingArguments, engine_arguments, serving_arguments
 from gpt_server.services.llm.engines.vllm.vocabulary import Vocabulary
 from gpt_server.services.llm.parsing import guess_reasoning_parser, guess_tool_parser
+from gpt_server.services.llm.source import capabilities
 
 #: Ranks that vLLM has kernels for.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -81,7 +82,7 @@ def load(config: EngineConfig) -> LoadedModel:
         max_context_tokens=llm.model_config.max_model_len,
         vocab_size=vocab_size,
         eos_token_ids=_eos_ids(llm, tokenizer),
-        capabilities=_capabilities(_chats(llm, template), thoughts, tools, sees),
+        capabilities=capabilities(chats=_chats(llm, template), reasons=bool(thoughts), calls=bool(tools), sees=sees),
         default_sampling=Sampling(**{name: defaults[name] for name in _SAYABLE if name in defaults}),
         chat_template=template,
     )
@@ -135,16 +136,3 @@ def _eos_ids(llm: AsyncLLM, tokenizer: Any) -> Sequence[int]:
     configured = llm.model_config.try_get_generation_config().get("eos_token_id")
     found = configured if isinstance(configured, list) else [configured, tokenizer.eos_token_id]
     return tuple(dict.fromkeys(each for each in found if each is not None))
-
-
-def _capabilities(chats: bool, thoughts: str | None, tools: str | None, sees: bool) -> frozenset[Capability]:
-    found: list[Capability] = ["completion", "structured_output", "logprobs"]
-    if chats:
-        found.append("chat")
-    if thoughts:
-        found.append("reasoning")
-    if tools:
-        found.append("tools")
-    if sees:
-        found.append("image_input")
-    return frozenset(found)

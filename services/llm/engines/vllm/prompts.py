@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
@@ -162,7 +163,7 @@ class Planner:
         if tools:
             options |= {"tools": tools, "tool_choice": conversation.tool_choice(chat)}
             options["parallel_tool_calls"] = chat.parallel_tool_calls is not False
-        turns = await asyncio.to_thread(conversation.messages, chat, model.details.chat_template, model.sees)
+        turns = await self._turns(chat)
         wanted = self._validated(_ChatRequest, at_fault, messages=turns, **options)
         try:
             rendered = await model.chats.render_chat(wanted)
@@ -172,6 +173,11 @@ class Planner:
             raise InvalidField("chat.messages", rendered.error.message)
         (engine_input,) = rendered[1]
         return wanted, engine_input, model.chats.effective_chat_template_kwargs(wanted)
+
+    async def _turns(self, chat: Chat) -> list[dict[str, Any]]:
+        read = partial(conversation.messages, chat, self._model.details.chat_template, self._model.sees)
+        pictures = any(part.image is not None for turn in chat.messages for part in turn.content)
+        return await asyncio.to_thread(read) if pictures else read()  # decoding takes a while, text does not
 
     def _thinking(self, chat: Chat, reasoning: Reasoning | None) -> dict[str, Any]:
         template = self._model.details.chat_template
