@@ -166,7 +166,9 @@ class Planner:
         turns = await self._turns(chat)
         wanted = self._validated(_ChatRequest, at_fault, messages=turns, **options)
         try:
-            rendered = await model.chats.render_chat(wanted)
+            # Of a picture that vLLM's cache holds, only a mark is sent; its core knows nothing of that if the request
+            # that brought the picture was refused, or left, before it got there.
+            rendered = await model.chats.render_chat(wanted, skip_mm_cache=True)
         except REFUSALS as error:
             raise refusal(error, "chat.messages") from error
         if isinstance(rendered, ErrorResponse):
