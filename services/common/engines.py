@@ -2,9 +2,10 @@
 
 import asyncio
 import importlib
-from collections.abc import Mapping, Set
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from gpt_server.services.common.config import ModelSettings
 
@@ -51,16 +52,44 @@ class Details(Protocol):
         """Names of `common.v1.Capability`, lower case, without prefix."""
 
 
-class Engine(Protocol):
-    """The part of an engine's life that does not depend on its modality."""
+DetailsT_co = TypeVar("DetailsT_co", bound=Details, covariant=True)
 
-    died: asyncio.Event
 
-    async def start(self) -> Details:
-        """Loads the model. Raises any exception if it cannot."""
+class Engine(ABC, Generic[DetailsT_co]):
+    """Runs one model in this process; the part of its life that does not depend on its modality.
 
+    Life: `check` (no instance, nothing loaded) · `__init__` (cheap) · `start` · many requests at once · `close`.
+    All coroutines run on one event loop and never block it for longer than a few milliseconds.
+    """
+
+    #: How the library is called in configurations, metrics and `ModelDescription.engine`.
+    name: ClassVar[str]
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        #: Set by the engine when it has died; the service then fails its calls and exits.
+        self.died = asyncio.Event()
+
+    @classmethod
+    @abstractmethod
+    def check(cls, config: EngineConfig) -> Sequence[Problem]:
+        """Returns what is wrong with a configuration, without loading the model.
+
+        Names and values in `engine_args` are held against the library's own, and a local model folder must
+        exist and look like one.
+        """
+
+    @abstractmethod
+    async def start(self) -> DetailsT_co:
+        """Loads the model and returns what it is.
+
+        Raises:
+            Exception: of any kind, with a message for the operator; the process exits with it.
+        """
+
+    @abstractmethod
     async def close(self) -> None:
-        """Ends everything that `start` began."""
+        """Ends everything that `start` began. Called once, also after `died`; running requests are aborted."""
 
 
 class EngineMissing(Exception):

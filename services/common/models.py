@@ -13,7 +13,7 @@ from gpt_server.services.common import telemetry
 from gpt_server.services.common.admission import Admission
 from gpt_server.services.common.calls import current_call
 from gpt_server.services.common.changes import Changes
-from gpt_server.services.common.engines import Engine
+from gpt_server.services.common.engines import Details, Engine
 from gpt_server.services.common.errors import EngineUnavailable, ModelLoading, ModelNotFound, WrongModelKind
 
 LOADING = watch_pb.MODEL_STATE_LOADING
@@ -23,7 +23,7 @@ FAILED = watch_pb.MODEL_STATE_FAILED
 LOADING_RETRY_S = 5.0
 NAMES_SHOWN = 10
 
-E = TypeVar("E", bound=Engine)
+E = TypeVar("E", bound=Engine[Details])
 
 
 @dataclass(slots=True, eq=False)

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from gpt_server.common.v1 import model_service_pb2, model_service_pb2_grpc
 from gpt_server.services.common.calls import Calls
 from gpt_server.services.common.config import GrpcSettings, TlsSettings
-from gpt_server.services.common.engines import Engine
+from gpt_server.services.common.engines import Details, Engine
 from gpt_server.services.common.interceptors import CallInterceptor
 from gpt_server.services.common.models import Models
 from gpt_server.services.common.settings import BadSettings, Problem
@@ -20,7 +20,7 @@ from gpt_server.services.common.watch import ModelServicer
 
 MAX_PENDING_CALLS, MAX_PENDING_S = 2**20, 3600
 
-E = TypeVar("E", bound=Engine)
+E = TypeVar("E", bound=Engine[Details])
 Serving = health_pb2.HealthCheckResponse
 
 

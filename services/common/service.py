@@ -22,14 +22,14 @@ from gpt_server.services.common.admin import Admin
 from gpt_server.services.common.admission import Admission
 from gpt_server.services.common.calls import Calls
 from gpt_server.services.common.config import ModelSettings, ServiceSettings, served_names
-from gpt_server.services.common.engines import Engine, EngineMissing, load_engine
+from gpt_server.services.common.engines import Details, Engine, EngineMissing, load_engine
 from gpt_server.services.common.models import DRAINING, FAILED, READY, Models, ServedModel
 from gpt_server.services.common.server import GrpcServer, join_address
 from gpt_server.services.common.settings import BadSettings, Problem
 
 log = logging.getLogger(__name__)
 
-E = TypeVar("E", bound=Engine)
+E = TypeVar("E", bound=Engine[Details])
 STOP_GRACE_S = 2.0
 
 

@@ -7,16 +7,16 @@ An engine only computes rows of numbers: raw vectors, raw scores, raw scores of 
 afterwards (shortened, scaled, squeezed into 0 to 1, ordered, packed) is the same for all, in `numbers.py`.
 """
 
-from abc import ABC, abstractmethod
-from asyncio import Event
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from gpt_server.services.common.content import Part as Part
+from gpt_server.services.common.engines import Engine
 from gpt_server.services.common.engines import EngineConfig as EngineConfig
 from gpt_server.services.common.engines import Problem as Problem
 
@@ -175,37 +175,8 @@ class ModelDetails:
     activation: Activation = "none"
 
 
-class EmbedEngine(ABC):
-    """Runs one model in this process.
-
-    Life: `check` (no instance, nothing loaded) · `__init__` (cheap) · `start` · many `compute` at once · `close`.
-    All coroutines run on one event loop and never block it for longer than a few milliseconds.
-    """
-
-    #: How the library is called in configurations, metrics and `ModelDescription.engine`.
-    name: ClassVar[str]
-
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
-        #: Set by the engine when it has died; the service then fails its calls and exits.
-        self.died = Event()
-
-    @classmethod
-    @abstractmethod
-    def check(cls, config: EngineConfig) -> Sequence[Problem]:
-        """Returns what is wrong with a configuration, without loading the model."""
-
-    @abstractmethod
-    async def start(self) -> ModelDetails:
-        """Loads the model and returns what it is.
-
-        Raises:
-            Exception: of any kind, with a message for the operator; the process exits with it.
-        """
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Ends everything that `start` began. Called once, also after `died`; running tasks are aborted."""
+class EmbedEngine(Engine[ModelDetails]):
+    """Runs one model in this process."""
 
     @abstractmethod
     async def prepare(self, task: Task) -> Prepared:

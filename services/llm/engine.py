@@ -4,16 +4,16 @@ The dataclasses mirror `gpt_server.llm.v1` field by field, under the same names;
 means unset, wherever the message's comment says what unset means. No protobuf and no gRPC here.
 """
 
-from abc import ABC, abstractmethod
-from asyncio import Event
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 from gpt_server.services.common.content import Image as Image
 from gpt_server.services.common.content import ImageDetail as ImageDetail
 from gpt_server.services.common.content import Media as Media
 from gpt_server.services.common.content import Part as Part
+from gpt_server.services.common.engines import Engine
 from gpt_server.services.common.engines import EngineConfig as EngineConfig
 from gpt_server.services.common.engines import Problem as Problem
 
@@ -287,41 +287,8 @@ class ModelDetails:
     chat_template: str = ""
 
 
-class LLMEngine(ABC):
-    """Runs one model in this process.
-
-    Life: `check` (no instance, nothing loaded) · `__init__` (cheap) · `start` · many `generate` at once · `close`.
-    All coroutines run on one event loop and never block it for longer than a few milliseconds.
-    """
-
-    #: How the library is called in configurations, metrics and `ModelDescription.engine`.
-    name: ClassVar[str]
-
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
-        #: Set by the engine when it has died; the service then fails its calls and exits.
-        self.died = Event()
-
-    @classmethod
-    @abstractmethod
-    def check(cls, config: EngineConfig) -> Sequence[Problem]:
-        """Returns what is wrong with a configuration, without loading the model.
-
-        Names and values in `engine_args` are held against the library's own, and a local model folder must
-        exist and look like one.
-        """
-
-    @abstractmethod
-    async def start(self) -> ModelDetails:
-        """Loads the model and returns what it is.
-
-        Raises:
-            Exception: of any kind, with a message for the operator; the process exits with it.
-        """
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Ends everything that `start` began. Called once, also after `died`; running requests are aborted."""
+class LLMEngine(Engine[ModelDetails]):
+    """Runs one model in this process."""
 
     @abstractmethod
     async def prepare(self, request: GenerateRequest) -> Prepared:
