@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
@@ -13,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gpt_server.edge.auth import DOCS_ASSETS, Authentication, load_keys
 from gpt_server.edge.bodies import BodyLimit
-from gpt_server.edge.channels import open_channel
+from gpt_server.edge.channels import Channels
 from gpt_server.edge.config import EdgeSettings
 from gpt_server.edge.context import Edge
 from gpt_server.edge.discovery import discovery_for
@@ -34,6 +33,7 @@ from gpt_server.edge.routes import (
     tokenize,
     unserved,
 )
+from gpt_server.edge.routing import Router
 from gpt_server.edge.telemetry import Telemetry
 
 
@@ -43,8 +43,9 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     Raises:
         ValueError: the API keys cannot be read.
     """
-    replicas = ReplicaSet(partial(open_channel, settings=settings.channel))
-    edge = Edge(settings, replicas, MediaLoader(settings.media), Telemetry())
+    telemetry = Telemetry()
+    replicas = ReplicaSet(Channels(settings.channel), Router(settings.routing), telemetry.chosen)
+    edge = Edge(settings, replicas, MediaLoader(settings.media), telemetry)
     app = FastAPIOffline(  # /docs needs no other host for its scripts
         title="GPT Server",
         version=version("gpt-server"),

@@ -58,9 +58,36 @@ class TlsSettings(Section):
 
 
 class ChannelSettings(Section):
-    """How the edge talks to services."""
+    """How the edge talks to services. Files are read again when they change."""
 
     tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+    token_file: FilePath | None = Field(
+        default=None, description="Token that the edge shows to services, where they want one. Unset: none."
+    )
+    keepalive_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Time between signs of life on a connection, also under a long call, in seconds.",
+    )
+    keepalive_timeout_s: float = Field(
+        default=10.0, gt=0, description="A peer that does not return one for so long is lost, in seconds."
+    )
+
+
+class RoutingSettings(Section):
+    """Which replica answers a request."""
+
+    policy: Literal["affinity", "least_load", "round_robin", "random"] = Field(
+        default="affinity",
+        description="`affinity`: by load, and where the beginning of the prompt, or the request's own key, was before; "
+        "`least_load`: by load alone; the others know neither.",
+    )
+    load_weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="How much load counts against affinity: at 1 a replica with the whole prompt may be about twice as "
+        "busy as the others, at 2 half as busy again.",
+    )
 
 
 class MediaSettings(Section):
@@ -145,6 +172,7 @@ class EdgeSettings(BaseSettings):
     )
     discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Where the replicas are.")
     channel: ChannelSettings = Field(default=ChannelSettings(), description="How the edge talks to services.")
+    routing: RoutingSettings = Field(default=RoutingSettings(), description="Which replica answers a request.")
     media: MediaSettings = Field(default=MediaSettings(), description="Files in requests.")
     moderation: ModerationSettings = Field(
         default=ModerationSettings(), description="How labels become answers of /v1/moderations."

@@ -1,20 +1,13 @@
-"""A call of `EmbedService`: which replica answers it, and what to do when that one dies.
-
-Vectors, scores and labels are the same whoever computes them, so a call that a dead replica drops is repeated on
-another, until its deadline.
-"""
+"""Calls of `EmbedService`."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-import grpc
-
 from gpt_server.common.v1 import model_pb2
+from gpt_server.edge import calls
 from gpt_server.edge.calls import CallOptions
 from gpt_server.edge.context import Edge
-from gpt_server.edge.errors import ApiError, from_rpc, internal_error
-from gpt_server.edge.generation import REPEATABLE
-from gpt_server.edge.replicas import Replica
+from gpt_server.edge.errors import ApiError, internal_error
 from gpt_server.edge.telemetry import Exchange
 from gpt_server.embed.v1 import embed_service_pb2 as pb
 from gpt_server.embed.v1.embed_service_pb2_grpc import EmbedServiceStub
@@ -28,33 +21,16 @@ Call = Callable[["EmbedServiceAsyncStub", CallOptions], Awaitable[T]]
 
 
 async def ask(edge: Edge, exchange: Exchange, model: str, options: CallOptions, call: Call[T]) -> T:
-    """Returns what a replica answers.
+    """Returns what a replica answers. Raises `ApiError`: no replica can answer, or one refuses."""
 
-    Raises:
-        ApiError: no replica can answer, or one refuses.
-    """
-    failed: list[Replica] = []
-    with edge.telemetry.waiting(exchange.model):
-        while True:
-            replica = edge.replicas.pick(model, model_pb2.MODEL_KIND_EMBED, failed)
-            replica.acquire()
-            try:
-                return await call(EmbedServiceStub(replica.channel), options)
-            except grpc.aio.AioRpcError as error:
-                failed.append(replica)
-                if error.code() not in REPEATABLE or not _another(edge, model, failed):
-                    raise from_rpc(error, options.to_param) from error
-                edge.telemetry.retried(replica.name)
-            finally:
-                replica.release()
-
-
-def _another(edge: Edge, model: str, failed: list[Replica]) -> bool:
-    try:
-        edge.replicas.pick(model, model_pb2.MODEL_KIND_EMBED, failed)
-    except ApiError:
-        return False
-    return True
+    return await calls.ask(
+        edge,
+        exchange,
+        model,
+        model_pb2.MODEL_KIND_EMBED,
+        options,
+        lambda channel: call(EmbedServiceStub(channel), options),
+    )
 
 
 def embed(request: pb.EmbedRequest) -> "Call[tuple[bytes, pb.EmbedFinished]]":

@@ -1,7 +1,7 @@
 """One `Generate` call: which replica, until when, and what to do when that replica dies.
 
-Chat, completions and later dialects share it. A call that a dead replica drops is repeated on another as long as
-nothing of the model's output has been seen; a call whose deadline has passed is not.
+Chat, completions and later dialects share it. A call that a dead or full replica drops is repeated on another as long
+as nothing of the model's output has been seen; a call whose deadline has passed is not.
 """
 
 import time
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import grpc
 
 from gpt_server.common.v1 import model_pb2, usage_pb2
-from gpt_server.edge.calls import CallOptions
+from gpt_server.edge.affinity import affinity_of
+from gpt_server.edge.calls import CallOptions, may_be_repeated
 from gpt_server.edge.context import Edge
 from gpt_server.edge.errors import ApiError, from_rpc, internal_error
 from gpt_server.edge.replicas import Replica
@@ -20,7 +21,6 @@ from gpt_server.edge.telemetry import Exchange
 from gpt_server.llm.v1 import llm_service_pb2
 from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
 
-REPEATABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 FINISH_REASONS: Mapping[int, str] = {
     llm_service_pb2.FINISH_REASON_STOP: "stop",
     llm_service_pb2.FINISH_REASON_LENGTH: "length",
@@ -42,6 +42,7 @@ class Generation:
         self._exchange = exchange
         self._request = request
         self._options = options
+        self._affinity = affinity_of(request, options.affinity_key)
         self._failed: list[Replica] = []
         self._call: grpc.aio.UnaryStreamCall[llm_service_pb2.GenerateRequest, llm_service_pb2.GenerateResponse]
         self.replica: Replica | None = None
@@ -71,6 +72,8 @@ class Generation:
             message = await self._next(repeatable=True)
         if self._exchange.first_token_at is None:
             self._exchange.first_token_at = time.perf_counter()
+        if self.replica is not None:
+            self.replica.ended(grpc.StatusCode.OK)
         yield message
         while not message.HasField("finished"):
             message = await self._next(repeatable=False)
@@ -87,34 +90,42 @@ class Generation:
             self.replica = None
 
     def _open(self) -> None:
-        self.replica = self._edge.replicas.pick(self._request.model, model_pb2.MODEL_KIND_LLM, self._failed)
+        request = self._request
+        self.replica = self._edge.replicas.pick(request.model, model_pb2.MODEL_KIND_LLM, self._failed, self._affinity)
         self.replica.acquire()
         stub = LLMServiceStub(self.replica.channel)
-        self._call = stub.Generate(self._request, timeout=self._options.left_s, metadata=self._options.metadata)
+        self._call = stub.Generate(request, timeout=self._options.left_s, metadata=self._options.metadata)
 
     async def _next(self, *, repeatable: bool) -> llm_service_pb2.GenerateResponse:
         while True:
             try:
                 message = await self._call.read()
             except grpc.aio.AioRpcError as error:
-                if not (repeatable and error.code() in REPEATABLE and self._open_elsewhere()):
-                    raise from_rpc(error, self._options.to_param) from error
+                refusal = self._refusal(error, repeatable)
+                again = repeatable and may_be_repeated(error, refusal)
+                if not (again and self._open_elsewhere(refusal.reason)):
+                    raise refusal from error
             else:
                 if isinstance(message, llm_service_pb2.GenerateResponse):
                     return message
                 raise internal_error()  # the stream ended well and without an end
 
-    def _open_elsewhere(self) -> bool:
+    def _refusal(self, error: grpc.aio.AioRpcError, unseen: bool) -> ApiError:
+        """Returns what a failed call means. One that has begun to answer ran out of time by its length alone."""
+        if self.replica is not None and (unseen or error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED):
+            self.replica.ended(error.code())
+        return from_rpc(error, self._options.to_param)
+
+    def _open_elsewhere(self, reason: str) -> bool:
         """Repeats the call on a replica that has not failed it yet. Returns whether there is one."""
         if (replica := self.replica) is None:
             return False
         self._failed.append(replica)
-        self.close()
-        try:
-            self._open()
-        except ApiError:
+        if not self._edge.replicas.has_other(self._request.model, self._failed):
             return False
-        self._edge.telemetry.retried(replica.name)
+        self.close()
+        self._open()
+        self._edge.telemetry.retried(replica.name, reason)
         return True
 
 

@@ -88,7 +88,18 @@ class Telemetry:
         labels = ["model", "key_name"]
         self._prompt_tokens = Counter(name + "prompt_tokens", "Tokens of prompts.", labels, registry=registry)
         self._completion_tokens = Counter(name + "completion_tokens", "Tokens of answers.", labels, registry=registry)
-        self._retries = Counter(name + "retries", "Calls moved off a dead replica.", ["replica"], registry=registry)
+        self._choices = Counter(
+            name + "choices",
+            "Choices of a replica, by what decided: load, prefix (seen before), key (the request's own).",
+            ["replica", "reason"],
+            registry=registry,
+        )
+        self._retries = Counter(
+            name + "retries",
+            "Calls moved off a replica that was gone or full.",
+            ["replica", "reason"],
+            registry=registry,
+        )
 
     @contextmanager
     def waiting(self, model: str) -> Iterator[None]:
@@ -101,9 +112,13 @@ class Telemetry:
         exchange.model = model
         self._in_flight.labels(model).inc()
 
-    def retried(self, replica: str) -> None:
-        """Counts a call that was moved off `replica`."""
-        self._retries.labels(replica).inc()
+    def chosen(self, replica: str, reason: str) -> None:
+        """Counts a choice of `replica`. `reason`: of `routing.Choice`."""
+        self._choices.labels(replica, reason).inc()
+
+    def retried(self, replica: str, reason: str) -> None:
+        """Counts a call that was moved off `replica`. `reason`: of the error."""
+        self._retries.labels(replica, reason.lower()).inc()
 
     def ended(self, exchange: Exchange) -> None:
         """Counts a request that ended, and writes its line to the access log."""

@@ -11,11 +11,14 @@ import pytest
 
 from gpt_server.common.v1 import model_pb2, model_service_pb2
 from gpt_server.common.v1.model_service_pb2 import WatchResponse
-from gpt_server.edge.config import DiscoverySettings
+from gpt_server.edge.channels import Channels
+from gpt_server.edge.config import ChannelSettings, DiscoverySettings, RoutingSettings
 from gpt_server.edge.discovery.base import Snapshot
 from gpt_server.edge.discovery.static import StaticDiscovery
 from gpt_server.edge.errors import ApiError
-from gpt_server.edge.replicas import STATES, Replica, ReplicaSet
+from gpt_server.edge.replica import Replica
+from gpt_server.edge.replicas import STATES, ReplicaSet
+from gpt_server.edge.routing import Router
 from tests.edge.stub import status_of, stub_service
 from tests.support.edge import edge_server
 
@@ -26,7 +29,7 @@ LIMIT_S = 20.0  # only so that a failure ends
 @pytest.fixture
 async def replicas() -> ReplicaSet:
     """A set that nothing feeds: tests put replicas in."""
-    return ReplicaSet(lambda address: grpc.aio.insecure_channel(address))
+    return ReplicaSet(Channels(ChannelSettings()), Router(RoutingSettings()))
 
 
 def put(replicas: ReplicaSet, address: str, *statuses: Any) -> Replica:
