@@ -39,6 +39,13 @@ def test_side_by_side(tmp_path: Path) -> None:
     assert (tmp_path / "side_by_side.svg").read_text().startswith("<svg")
 
 
+def test_routing() -> None:
+    options = ["--engine", "fake", "--replicas", "2", "--documents", "2", "--document-words", "600", "--requests", "6"]
+    printed = output_of("bench.routing", *options, "--rounds", "1", "--uniform", "96")
+    assert "x the tokens/s of round robin" in printed
+    assert "max/min of the means" in printed
+
+
 def test_a_chart_has_a_bar_for_each_value() -> None:
     chart = bars({"1 stream": {"a": 10.0, "b": 20.0}, "8 <streams>": {"b": 5.0}}, "x & y")
     assert chart.count("<rect") == 3 + 2  # bars, legend
