@@ -1,9 +1,9 @@
 """What the choice of a replica is worth: prompts that begin alike, over several replicas of the real vLLM.
 
 Callers ask questions about a few long documents. Every replica has room for some of the documents in its cache, none
-for all of them. The same replicas stand behind one edge for each policy; each policy gets documents of its own, so that it
-starts with nothing in the caches, and the policies take turns. Then, over engines that compute nothing, how evenly two
-edges that know nothing of each other spread equal requests. Run it as `python -m bench.routing`.
+for all of them. The same replicas stand behind one edge for each policy; each policy gets documents of its own, so that
+it starts with nothing in the caches, and the policies take turns. Then, over engines that compute nothing, how evenly
+two edges that know nothing of each other spread equal requests. Run it as `python -m bench.routing`.
 """
 
 import argparse

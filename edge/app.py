@@ -10,13 +10,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from gpt_server.edge.auth import DOCS_ASSETS, Authentication, load_keys
+from gpt_server.edge.auth import DOCS_ASSETS, Authentication, keys_of
 from gpt_server.edge.bodies import BodyLimit
 from gpt_server.edge.channels import Channels
 from gpt_server.edge.config import EdgeSettings
 from gpt_server.edge.context import Edge
 from gpt_server.edge.discovery import discovery_for
 from gpt_server.edge.errors import ErrorDocument
+from gpt_server.edge.limits import Limits
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
 from gpt_server.edge.requests import Exchanges, answer_http_error
@@ -45,7 +46,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     """
     telemetry = Telemetry()
     replicas = ReplicaSet(Channels(settings.channel), Router(settings.routing), telemetry.chosen)
-    edge = Edge(settings, replicas, MediaLoader(settings.media), telemetry)
+    edge = Edge(settings, replicas, MediaLoader(settings.media), telemetry, Limits(settings.key_limits))
     app = FastAPIOffline(  # /docs needs no other host for its scripts
         title="GPT Server",
         version=version("gpt-server"),
@@ -79,7 +80,7 @@ def _add_middleware(app: FastAPI, edge: Edge) -> None:
     """The last one added is the first to see a request."""
     settings = edge.settings
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Authentication, keys=load_keys(settings))
+    app.add_middleware(Authentication, keys=keys_of(settings), limits=edge.limits)
     app.add_middleware(Exchanges, telemetry=edge.telemetry)
     if settings.cors_origins:
         app.add_middleware(

@@ -90,6 +90,21 @@ class RoutingSettings(Section):
     )
 
 
+class KeyLimits(Section):
+    """What one API key may do, at each edge process."""
+
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Requests a minute. Unset: any number.")
+    tokens_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tokens of prompts and answers a minute; a request is refused once they are used up. Unset: any number.",
+    )
+    max_concurrent: int | None = Field(default=None, ge=1, description="Requests at the same time. Unset: any number.")
+    models: tuple[str, ...] | None = Field(
+        default=None, description="Names of models that it may ask for. Unset: all models."
+    )
+
+
 class MediaSettings(Section):
     """Pictures, sounds and documents in requests, inline or behind a URL."""
 
@@ -145,11 +160,16 @@ class EdgeSettings(BaseSettings):
     )
     api_keys_file: Path | None = Field(
         default=None,
-        description="File with one API key a line, `name:key` or `key`; `#` starts a comment. Unset: none.",
+        description="File with one API key a line, `name:key` or `key`; `#` starts a comment. Read again when it "
+        "changes. Unset: none.",
     )
     api_keys: CliSuppress[SecretStr] = Field(
         default=SecretStr(""),
         description="API keys, comma separated; only from the environment (`GPT_SERVER_API_KEYS`).",
+    )
+    key_limits: dict[str, KeyLimits] = Field(
+        default_factory=dict,
+        description="What a key may do, by the key's name; `*`: every key that is not named, each for itself.",
     )
     allow_unauthenticated: bool = Field(
         default=False, description="Whether to listen beyond this machine without any API key."

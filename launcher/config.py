@@ -33,6 +33,12 @@ class EdgeConfig(Section):
     port: Port = Field(default=8000, description="Port to listen on; 0: any free one.")
     processes: int = Field(default=1, ge=1, le=256, description="Edge processes; they share the port.")
     api_keys_file: str | None = Field(default=None, description="File with one API key a line, `name:key` or `key`.")
+    key_limits: dict[str, Any] | None = Field(
+        default=None, description="What each key may do, by its name; keys as in the edge's settings."
+    )
+    routing: dict[str, Any] | None = Field(
+        default=None, description="Which replica answers a request; keys as in the edge's settings."
+    )
     allow_unauthenticated: bool | None = Field(
         default=None, description="Listen beyond this machine without any API key."
     )

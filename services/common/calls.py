@@ -18,6 +18,7 @@ class Call:
         method: service and method, without the package.
         timeout: runs out at the default deadline; by it, too, the call is ended early.
         model: key of its model, as soon as that is known.
+        key_name: name of the caller's token; empty without one.
         ended_by: why it was ended early.
     """
 
@@ -25,6 +26,7 @@ class Call:
     method: str
     timeout: asyncio.Timeout
     model: str = ""
+    key_name: str = ""
     ended_by: str = ""
 
     def end(self, why: str) -> None:

@@ -23,7 +23,7 @@ class Section(BaseModel):
 
 
 class TlsSettings(Section):
-    """Credentials of the gRPC port."""
+    """Credentials of the gRPC port. Files are read again when they change."""
 
     cert_file: Path = Field(description="Certificate chain, PEM.")
     key_file: Path = Field(description="Private key of the certificate, PEM.")
@@ -40,6 +40,11 @@ class GrpcSettings(Section):
     port: Port = Field(default=0, description="Port to listen on; 0: any free one.")
     max_message_bytes: int = Field(
         default=64 * 1024 * 1024, ge=1024, le=2**31 - 1, description="Largest request message, in bytes."
+    )
+    tokens_file: Path | None = Field(
+        default=None,
+        description="File with one token a line, `name:token` or `token`, of which calls must show one; health checks "
+        "need none. Read again when it changes. Unset: everyone may call.",
     )
     default_timeout_s: float = Field(default=600.0, gt=0, description="Deadline of calls that bring none, in seconds.")
     tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
