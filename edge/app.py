@@ -1,8 +1,11 @@
 """The edge's application: the list of routes is the table of contents."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from socket import gethostname
 
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
@@ -36,6 +39,7 @@ from gpt_server.edge.routes import (
 )
 from gpt_server.edge.routing import Router
 from gpt_server.edge.telemetry import Telemetry
+from gpt_server.edge.tracing import Tracing
 
 
 def create_app(settings: EdgeSettings) -> FastAPI:
@@ -44,7 +48,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     Raises:
         ValueError: the API keys cannot be read.
     """
-    telemetry = Telemetry()
+    telemetry, tracing = Telemetry(), Tracing(settings.tracing, f"{gethostname()}-{os.getpid()}")
     replicas = ReplicaSet(Channels(settings.channel), Router(settings.routing), telemetry.chosen)
     edge = Edge(settings, replicas, MediaLoader(settings.media), telemetry, Limits(settings.key_limits))
     app = FastAPIOffline(  # /docs needs no other host for its scripts
@@ -56,7 +60,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
         dependencies=[Depends(HTTPBearer(auto_error=False))],  # only shows /docs where a key goes; auth.py checks it
         responses={"4XX": {"model": ErrorDocument}, "5XX": {"model": ErrorDocument}},
     )
-    app.state.edge = edge
+    app.state.edge, app.state.tracing = edge, tracing
 
     app.include_router(chat_completions.router)
     app.include_router(completions.router)
@@ -72,16 +76,16 @@ def create_app(settings: EdgeSettings) -> FastAPI:
 
     app.add_exception_handler(HTTPException, answer_http_error)
 
-    _add_middleware(app, edge)
+    _add_middleware(app, edge, tracing)
     return app
 
 
-def _add_middleware(app: FastAPI, edge: Edge) -> None:
+def _add_middleware(app: FastAPI, edge: Edge, tracing: Tracing) -> None:
     """The last one added is the first to see a request."""
     settings = edge.settings
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Authentication, keys=keys_of(settings), limits=edge.limits)
-    app.add_middleware(Exchanges, telemetry=edge.telemetry)
+    app.add_middleware(Exchanges, telemetry=edge.telemetry, tracing=tracing)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -100,3 +104,4 @@ async def _following_discovery(app: FastAPI) -> AsyncIterator[None]:
             yield
     finally:
         await edge.media.close()
+        await asyncio.to_thread(app.state.tracing.close)

@@ -30,7 +30,7 @@ OPEN_PATHS = frozenset(
 
 
 def keys_of(settings: EdgeSettings) -> Content[dict[str, bytes]]:
-    """Returns the API keys as they are at each moment. Raises `ValueError` as `load_keys` does, and for limits of none."""
+    """Returns the API keys as they are at each moment. Raises `ValueError` as `load_keys`, and for limits of no key."""
     file = settings.api_keys_file
     keys = Content([file] if file else [], lambda: load_keys(settings))
     if unknown := settings.key_limits.keys() - keys.now().keys() - {OTHERS}:

@@ -51,10 +51,10 @@ def call_options(request: Request, body: Body) -> CallOptions:
     limit_s = edge.settings.request_timeout_s
     if (wanted := request.headers.get("x-request-timeout")) is not None:
         limit_s = min(limit_s, _seconds(wanted))
-    metadata = [("x-request-id", exchange_of(request.scope).request_id), *edge.replicas.channels.metadata]
-    trace = request.headers.get("traceparent", "")
-    if trace.isascii() and trace.isprintable() and trace:
-        metadata.append(("traceparent", trace))
+    exchange = exchange_of(request.scope)
+    metadata = [("x-request-id", exchange.request_id), *edge.replicas.channels.metadata]
+    if exchange.traceparent:
+        metadata.append(("traceparent", exchange.traceparent))
     key = next((value for name in AFFINITY_KEYS if (value := getattr(body, name, None))), "")
     return CallOptions(time.monotonic() + limit_s, tuple(metadata), to_param(body), key)
 

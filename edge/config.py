@@ -97,7 +97,7 @@ class KeyLimits(Section):
     tokens_per_minute: int | None = Field(
         default=None,
         ge=1,
-        description="Tokens of prompts and answers a minute; a request is refused once they are used up. Unset: any number.",
+        description="Tokens of prompts and answers a minute; a request is refused once all are used. Unset: any.",
     )
     max_concurrent: int | None = Field(default=None, ge=1, description="Requests at the same time. Unset: any number.")
     models: tuple[str, ...] | None = Field(
@@ -135,6 +135,17 @@ class LogSettings(Section):
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level written.")
     format: Literal["text", "json"] = Field(default="text", description="A line for people, or one JSON object.")
+
+
+class TracingSettings(Section):
+    """OpenTelemetry traces; they need the extra `tracing`."""
+
+    endpoint: str | None = Field(
+        default=None, description="Collector that takes OTLP over gRPC, `http://host:4317`. Unset: no traces."
+    )
+    sample_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the traces that begin here which are kept; a caller's own count."
+    )
 
 
 class EdgeSettings(BaseSettings):
@@ -198,6 +209,7 @@ class EdgeSettings(BaseSettings):
         default=ModerationSettings(), description="How labels become answers of /v1/moderations."
     )
     log: LogSettings = Field(default=LogSettings(), description="The log.")
+    tracing: TracingSettings = Field(default=TracingSettings(), description="OpenTelemetry traces.")
 
     @property
     def has_keys(self) -> bool:

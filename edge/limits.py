@@ -1,4 +1,4 @@
-"""How much each API key may do: requests and tokens per minute, requests at the same time, models. Held by each edge."""
+"""How much each API key may do: requests and tokens per minute, requests at the same time, models; per edge."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -64,6 +64,17 @@ class LogSettings(Section):
     format: Literal["text", "json"] = Field(default="text", description="A line for people, or one JSON object.")
 
 
+class TracingSettings(Section):
+    """OpenTelemetry traces; they need the extra `tracing`."""
+
+    endpoint: str | None = Field(
+        default=None, description="Collector that takes OTLP over gRPC, `http://host:4317`. Unset: no traces."
+    )
+    sample_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the traces that begin here which are kept; a caller's own count."
+    )
+
+
 class LimitSettings(Section):
     """How much a model takes on at a time."""
 
@@ -111,6 +122,7 @@ class ServiceSettings(BaseSettings):
         default=30.0, ge=0, description="How long running calls may go on after SIGTERM, in seconds."
     )
     log: LogSettings = Field(default=LogSettings(), description="The log.")
+    tracing: TracingSettings = Field(default=TracingSettings(), description="OpenTelemetry traces.")
     models: dict[DnsLabel, ModelSettings] = Field(min_length=1, description="The models, each by a DNS label.")
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 
-from gpt_server.services.common import telemetry
+from gpt_server.services.common import telemetry, tracing
 from gpt_server.services.common.calls import Call, Calls, current_call
 from gpt_server.services.common.errors import EngineUnavailable, ServiceError
 from gpt_server.services.common.status import Internal, to_status
@@ -77,29 +77,32 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     @asynccontextmanager
     async def _pass(self, details: Any, context: Context) -> AsyncIterator[None]:
         limit_s = self._default_timeout_s if context.time_remaining() is None else None
-        call = Call(_request_id(details.invocation_metadata), _method(details.method), asyncio.timeout(limit_s))
-        call.key_name = self._caller(details) or ""
+        metadata = details.invocation_metadata or ()
+        call = Call(_request_id(metadata), _method(details.method), asyncio.timeout(limit_s))
+        call.key_name, call.trace_id = self._caller(details) or "", tracing.trace_id_of(metadata)
         current_call.set(call)
         began = time.monotonic()
         outcome = "INTERNAL"
-        try:
-            with telemetry.IN_FLIGHT.labels(call.method).track_inprogress():
-                await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
-                async with self._limits(call):
-                    yield
-            outcome = "OK"
-        except ServiceError as error:
-            outcome = error.reason
-            await context.abort_with_status(to_status(error))
-        except TimeoutError:
-            outcome = "DEADLINE_EXCEEDED"
-            message = f"the call brought no deadline and took longer than {self._default_timeout_s:g} s"
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, message)
-        except (asyncio.CancelledError, grpc.aio.BaseError):
-            outcome = "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
-            raise
-        finally:
-            _record(call, outcome, time.monotonic() - began)
+        with tracing.span_of(call, metadata) as failed:
+            try:
+                with telemetry.IN_FLIGHT.labels(call.method).track_inprogress():
+                    await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
+                    async with self._limits(call):
+                        yield
+                outcome = "OK"
+            except ServiceError as error:
+                outcome = error.reason
+                await context.abort_with_status(to_status(error))
+            except TimeoutError:
+                outcome = "DEADLINE_EXCEEDED"
+                message = f"the call brought no deadline and took longer than {self._default_timeout_s:g} s"
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, message)
+            except (asyncio.CancelledError, grpc.aio.BaseError):
+                outcome = "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
+                raise
+            finally:
+                _record(call, outcome, time.monotonic() - began)
+                failed += [outcome] if outcome != "OK" else []
 
     @asynccontextmanager
     async def _limits(self, call: Call) -> AsyncIterator[None]:
@@ -131,7 +134,7 @@ async def _refuse(request: Any, context: Context) -> None:
 
 def _request_id(metadata: Any) -> str:
     """Returns the caller's request id, or a new one if there is none that can be used."""
-    given = next((value for key, value in metadata or () if key == REQUEST_ID), "")
+    given = next((value for key, value in metadata if key == REQUEST_ID), "")
     return given if isinstance(given, str) and 0 < len(given) <= MAX_REQUEST_ID else uuid.uuid4().hex
 
 

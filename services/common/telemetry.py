@@ -95,6 +95,8 @@ class _Format(logging.Formatter):
             "message": record.getMessage(),
         }
         rest = {"request_id": call.request_id} if call else {}
+        if call and call.trace_id:
+            rest["trace_id"] = call.trace_id
         rest |= getattr(record, "fields", {})
         trace = self.formatException(record.exc_info) if record.exc_info else ""
         return self._line(head, rest, trace)
