@@ -47,6 +47,8 @@ class Channels:
             # A silent peer is found dead after both; services allow a ping every 5 s, and any number between messages.
             ("grpc.keepalive_time_ms", round(settings.keepalive_s * 1000)),
             ("grpc.keepalive_timeout_ms", round(settings.keepalive_timeout_s * 1000)),
+            # Without it a ping that is not returned ends the connection after a minute, whatever the line above says.
+            ("grpc.http2.ping_timeout_ms", round(settings.keepalive_timeout_s * 1000)),
             *((("grpc.ssl_target_name_override", tls.server_name),) if tls and tls.server_name else ()),
         )
 

@@ -94,6 +94,7 @@ def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
         # A client that vanished without a word gives its slots back within a minute.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.ping_timeout_ms", 20_000),
     ]
 
 
