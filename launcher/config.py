@@ -120,6 +120,9 @@ class StackConfig(Section):
     models: dict[DnsLabel, ModelConfig] = Field(description="The models, each under a DNS label of your choice.")
     hub: HubConfig = Field(default=HubConfig(), description="Where models come from that are named by a hub id.")
     log: LogConfig = Field(default=LogConfig(), description="The log of every process.")
+    tracing: dict[str, Any] | None = Field(
+        default=None, description="OpenTelemetry traces of every process; keys as in the edge's settings."
+    )
     drain_timeout_s: float = Field(
         default=30.0, ge=0, description="How long running requests may go on at the end, in seconds."
     )

@@ -139,6 +139,7 @@ def _service(config: StackConfig, replica: _Replica, python: str, devices: tuple
         "replica": replica.name,
         "models": {key: _settings_of(config, key) for key in replica.keys},
         "log": config.log.model_dump(),
+        **_tracing(config),
         "drain_timeout_s": config.drain_timeout_s,
         "grpc": {"port": model.local.port or 0},
     }
@@ -159,6 +160,10 @@ def _settings_of(config: StackConfig, key: str) -> dict[str, Any]:
     return model | {"names": config.models[key].names or [key]}
 
 
+def _tracing(config: StackConfig) -> dict[str, Any]:
+    return {"tracing": config.tracing} if config.tracing else {}
+
+
 def _hub(config: StackConfig) -> dict[str, str]:
     home = {"HF_HOME": config.hub.home} if config.hub.home else {}
     return home | ({"HF_HUB_OFFLINE": "1"} if config.hub.offline else {})
@@ -173,7 +178,7 @@ def _cpu_threads(config: StackConfig) -> dict[str, str]:
 
 def _edges(config: StackConfig, python: str) -> tuple[Process, ...]:
     settings = config.edge.model_dump(exclude_none=True, exclude={"port", "processes"})
-    settings |= {"log": config.log.model_dump(), "drain_timeout_s": config.drain_timeout_s}
+    settings |= _tracing(config) | {"log": config.log.model_dump(), "drain_timeout_s": config.drain_timeout_s}
     return tuple(
         Process(f"{EDGE}-{index}", python, "gpt_server.edge", settings) for index in range(config.edge.processes)
     )

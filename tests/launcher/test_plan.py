@@ -54,6 +54,13 @@ def test_cpu_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert on_gpu.defaults == {}
 
 
+def test_traces_of_every_process_go_to_the_same_collector() -> None:
+    tracing = {"endpoint": "http://collector:4317"}
+    made = planned({"a": fake()}, tracing=tracing)
+    assert [process.settings["tracing"] for process in made.edges + made.services] == [tracing, tracing]
+    assert "tracing" not in planned({"a": fake()}).edges[0].settings
+
+
 def test_hub_and_environment_reach_the_process() -> None:
     (process,) = planned({"a": fake(local={"env": {"X": "1"}})}, hub={"home": "/models", "offline": True}).services
     assert (process.env["HF_HOME"], process.env["HF_HUB_OFFLINE"], process.env["X"]) == ("/models", "1", "1")
