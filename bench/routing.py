@@ -52,8 +52,8 @@ def main() -> None:
     parser.add_argument("--engine", choices=("vllm", "fake"), default="vllm", help="fake: to try it out")
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--documents", type=int, default=9)
-    parser.add_argument("--document-words", type=int, default=1500)
-    parser.add_argument("--requests", type=int, default=54, help="of each policy in each round")
+    parser.add_argument("--document-words", type=int, default=950)
+    parser.add_argument("--requests", type=int, default=48, help="of each policy in each round")
     parser.add_argument("--concurrent", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--uniform", type=int, default=600, help="requests of the even load")
@@ -73,12 +73,13 @@ def _shared_beginnings(folder: Path, options: argparse.Namespace) -> None:
         edges = {
             policy: running.enter_context(_edge(folder / policy, addresses, {"policy": policy})) for policy in POLICIES
         }
-        alone = asyncio.run(_ask(f"http://{edges['random']}", [_document("cold", options.document_words)] * 2, 1))
-        cold, warm = alone
-        print(
-            f"a prompt has {cold.prompt_tokens} tokens; alone: cold, its prefill is {cold.first_s / cold.whole_s:.0%}"
+        warming = [_document(f"warm up {number}", options.document_words) for number in range(options.replicas)]
+        asyncio.run(_ask(f"http://{edges['round_robin']}", warming, 1))
+        cold, warm = asyncio.run(
+            _ask(f"http://{edges['affinity']}", [_document("cold", options.document_words)] * 2, 1)
         )
-        print(f"of {cold.whole_s * 1e3:.0f} ms; by a replica that has seen it or not: {warm.whole_s * 1e3:.0f} ms")
+        print(f"a prompt has {cold.prompt_tokens} tokens; alone and cold, prefill is {cold.first_s / cold.whole_s:.0%}")
+        print(f"of {cold.whole_s * 1e3:.0f} ms; where it was before, all takes {warm.whole_s * 1e3:.0f} ms", flush=True)
         taken: dict[str, list[Mapping[str, float]]] = {policy: [] for policy in POLICIES}
         for number in range(options.rounds):
             for policy in (*POLICIES[number % 3 :], *POLICIES[: number % 3]):
