@@ -1,11 +1,10 @@
 """The only place that opens a gRPC channel: credentials, keepalive, limits."""
 
 import logging
-from ipaddress import ip_address
 
 import grpc
 
-from gpt_server.edge.config import ChannelSettings, TlsSettings
+from gpt_server.edge.config import ChannelSettings, TlsSettings, is_loopback
 from gpt_server.edge.files import Content
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -56,7 +55,7 @@ class Channels:
         """Returns a channel to the replica at `host:port`; it connects when it is first used."""
         credentials = self._credentials.now()
         if credentials is None:
-            if not _is_local(address):
+            if not is_loopback(address.rpartition(":")[0].strip("[]")):
                 log.warning("%s is spoken to in PLAIN TEXT over the network: set channel.tls", address)
             return grpc.aio.insecure_channel(address, self._options)
         return grpc.aio.secure_channel(address, credentials, self._options)
@@ -84,11 +83,3 @@ def _bearer(token: str) -> Metadata:
     if not (token := token.strip()) or not token.isascii() or not token.isprintable():
         raise ValueError("channel.token_file: must hold one token, of printable ASCII characters")
     return (("authorization", f"Bearer {token}"),)
-
-
-def _is_local(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

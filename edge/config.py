@@ -66,7 +66,7 @@ class ChannelSettings(Section):
     )
     keepalive_s: float = Field(
         default=10.0,
-        gt=0,
+        ge=1,
         description="Time between signs of life on a connection, also under a long call, in seconds.",
     )
     keepalive_timeout_s: float = Field(
@@ -224,7 +224,7 @@ class EdgeSettings(BaseSettings):
 
     def check_guarded(self, host: str) -> None:
         """Raises `ValueError` if anyone on the network could use an edge that listens on `host`."""
-        if not (self.has_keys or self.allow_unauthenticated or _is_loopback(host)):
+        if not (self.has_keys or self.allow_unauthenticated or is_loopback(host)):
             raise ValueError(
                 f"host {host} can be reached from other machines and no API keys are set: set api_keys_file "
                 "or GPT_SERVER_API_KEYS, listen on 127.0.0.1, or say allow_unauthenticated: true"
@@ -243,7 +243,8 @@ class EdgeSettings(BaseSettings):
         return env_settings, init_settings
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -7,6 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from gpt_server.edge.config import ChannelSettings
+from gpt_server.services.common.config import GrpcSettings
+from gpt_server.services.common.server import _options
 from tests.edge.asking import chat
 from tests.edge.stub import Stub
 from tests.support.certificates import Authority
@@ -97,6 +100,12 @@ async def test_an_edge_without_a_token_says_why_nothing_is_ready(
     known.write_text("edge:tok-1")
     async with llm_service(grpc={"tokens_file": known}) as service, edge_server([service.address]):
         assert "UNAUTHENTICATED" in caplog.text
+
+
+def test_services_allow_the_pings_of_an_edge() -> None:
+    """Else a long prefill, in which nothing else is sent, would end with GOAWAY, too_many_pings."""
+    allowed_ms = dict(_options(GrpcSettings()))["grpc.http2.min_ping_interval_without_data_ms"]
+    assert ChannelSettings().keepalive_s * 1000 >= 2 * allowed_ms
 
 
 async def test_plain_text_over_the_network_is_said_loudly(caplog: pytest.LogCaptureFixture) -> None:
