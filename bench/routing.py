@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--documents", type=int, default=9)
     parser.add_argument("--document-words", type=int, default=950)
-    parser.add_argument("--requests", type=int, default=48, help="of each policy in each round")
+    parser.add_argument("--requests", type=int, default=36, help="of each policy in each round")
     parser.add_argument("--concurrent", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--uniform", type=int, default=600, help="requests of the even load")
