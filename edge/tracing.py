@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+EXPORT_S = 3.0
+"""How long a collector that does not answer is waited for, at the end of the process too."""
 
 
 def valid_traceparent(text: str) -> str:
@@ -93,5 +95,5 @@ def _provider(endpoint: str, sample_ratio: float, instance: str) -> Any:
         raise ValueError(f"tracing.endpoint: needs the extra gpt-server[tracing] ({error})") from None
     resource = Resource.create({"service.name": "gpt-server-edge", "service.instance.id": instance})
     provider = TracerProvider(ParentBasedTraceIdRatio(sample_ratio), resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, timeout=EXPORT_S)))
     return provider

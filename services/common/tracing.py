@@ -13,6 +13,8 @@ from gpt_server.services.common.config import TracingSettings
 from gpt_server.services.common.settings import BadSettings, Problem
 
 TRACEPARENT = "traceparent"
+EXPORT_S = 3.0
+"""How long a collector that does not answer is waited for, at the end of the process too."""
 
 _provider: Any = None
 
@@ -33,7 +35,7 @@ def set_up(settings: TracingSettings, replica: str) -> None:
         raise BadSettings([Problem("tracing.endpoint", why)]) from None
     resource = Resource.create({"service.name": "gpt-server-service", "service.instance.id": replica})
     _provider = TracerProvider(ParentBasedTraceIdRatio(settings.sample_ratio), resource, shutdown_on_exit=False)
-    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(settings.endpoint)))
+    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(settings.endpoint, timeout=EXPORT_S)))
 
 
 def close() -> None:
