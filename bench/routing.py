@@ -64,8 +64,8 @@ def main() -> None:
 
 
 def _shared_beginnings(folder: Path, options: argparse.Namespace) -> None:
-    args = ENGINE_ARGS | {"enable_prefix_caching": True, "kv_cache_memory_bytes": KV_BYTES}
-    model = {"engine": options.engine, "model": str(WEIGHTS), "limits": {"max_running": 16}}
+    args = {**ENGINE_ARGS, "enable_prefix_caching": True, "kv_cache_memory_bytes": KV_BYTES}
+    model: dict[str, Any] = {"engine": options.engine, "model": str(WEIGHTS), "limits": {"max_running": 16}}
     model["engine_args"] = args if options.engine == "vllm" else {"max_context_tokens": 4096}
     with ExitStack() as running:
         services = [running.enter_context(_service(folder, n, model, options.engine)) for n in range(options.replicas)]
@@ -141,8 +141,9 @@ async def _stream(session: aiohttp.ClientSession, prompt: str, extra: Mapping[st
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    begin, first_s, usage = time.perf_counter(), 0.0, {}
-    async with session.post("/v1/chat/completions", json=body | extra) as response:
+    usage: dict[str, Any] = {}
+    begin, first_s = time.perf_counter(), 0.0
+    async with session.post("/v1/chat/completions", json={**body, **extra}) as response:
         async for line in response.content:
             if line.startswith(b"data: {"):
                 event = json.loads(line[6:])

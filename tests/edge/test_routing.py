@@ -20,6 +20,7 @@ from gpt_server.edge.routing import (
     rendezvous,
     two_of,
 )
+from gpt_server.llm.v1 import chat_pb2
 from gpt_server.llm.v1.chat_pb2 import Chat, Message, Tool
 from gpt_server.llm.v1.llm_service_pb2 import GenerateRequest, TokenIds
 
@@ -160,10 +161,10 @@ def test_round_robin_and_random_know_nothing() -> None:
     assert {least.choose(with_requests(9, 0), Affinity(key=str(key))) for key in range(20)} == {Choice("b", "load")}
 
 
-def chat(*texts: str, **fields: str) -> GenerateRequest:
+def chat(*texts: str, cache_salt: str = "") -> GenerateRequest:
     """A conversation with one part for each text."""
-    messages = [Message(role="ROLE_USER", content=[media_pb2.Part(text=text)]) for text in texts]
-    return GenerateRequest(model="m", chat=Chat(messages=messages), **fields)
+    messages = [Message(role=chat_pb2.ROLE_USER, content=[media_pb2.Part(text=text)]) for text in texts]
+    return GenerateRequest(model="m", chat=Chat(messages=messages), cache_salt=cache_salt)
 
 
 def test_conversations_that_begin_alike_share_blocks() -> None:

@@ -48,7 +48,7 @@ async def collector() -> AsyncIterator[tuple[Collector, str]]:
     """A collector and its endpoint."""
     servicer = Collector()
     server = grpc.aio.server()
-    otlp_grpc.add_TraceServiceServicer_to_server(servicer, server)
+    otlp_grpc.add_TraceServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
