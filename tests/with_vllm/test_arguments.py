@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from gpt_server.services.common.vllm import ENVIRONMENT, parallel_sizes
 from gpt_server.services.llm.engine import EngineConfig
-from gpt_server.services.llm.engines.vllm import VLLMEngine, library
-from gpt_server.services.llm.engines.vllm.arguments import engine_arguments, parallel_sizes
+from gpt_server.services.llm.engines.vllm import VLLMEngine
+from gpt_server.services.llm.engines.vllm.arguments import engine_arguments
 from tests.with_vllm.llm import CHAT, SMALL
 
 
@@ -72,4 +73,4 @@ def test_our_defaults_give_way() -> None:
 def test_what_vllm_is_told_through_its_environment_is_what_it_reads() -> None:
     from vllm import envs
 
-    assert library.ENVIRONMENT.keys() <= envs.environment_variables.keys()
+    assert ENVIRONMENT.keys() <= envs.environment_variables.keys()

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gpt_server.services.common.source import check_model
 from gpt_server.services.llm.engine import EngineConfig, Problem
-from gpt_server.services.llm.source import check_model
 
 
 class HFArguments(BaseModel):

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from gpt_server.services.common import vllm
 from gpt_server.services.common.errors import EngineUnavailable
 from gpt_server.services.llm.engine import (
     EngineConfig,
@@ -22,11 +23,6 @@ from gpt_server.services.llm.engines.vllm import arguments
 if TYPE_CHECKING:
     from gpt_server.services.llm.engines.vllm.model import LoadedModel
     from gpt_server.services.llm.engines.vllm.prompts import Plan, Planner
-
-#: How often an idle engine is asked whether it still lives; calls that run notice at once.
-PULSE_S = 0.25
-#: How long vLLM's processes have to end before they are killed.
-SHUTDOWN_S = 5.0
 
 
 class VLLMEngine(LLMEngine):
@@ -47,7 +43,7 @@ class VLLMEngine(LLMEngine):
 
     async def start(self) -> ModelDetails:
         model = self._model = await asyncio.to_thread(self._load)
-        self._pulse = asyncio.create_task(self._watch(model))
+        self._pulse = asyncio.create_task(vllm.watch(model.llm, self.died))
         for adapter in model.adapters.values():
             # An adapter that vLLM meets for the first time in a request and cannot load would end its core.
             await model.llm.add_lora(adapter)
@@ -66,9 +62,7 @@ class VLLMEngine(LLMEngine):
         if self._pulse is not None:
             self._pulse.cancel()
         if model is not None:
-            if model.llm.output_handler is not None:
-                model.llm.output_handler.cancel()  # else it logs the end of what it reads from
-            await asyncio.to_thread(model.llm.shutdown, SHUTDOWN_S)
+            await vllm.shut_down(model.llm)
 
     async def prepare(self, request: GenerateRequest) -> Prepared:
         self._running_model()
@@ -115,9 +109,3 @@ class VLLMEngine(LLMEngine):
         if self._model is None or self.died.is_set():
             raise EngineUnavailable("the engine has died or is closed")
         return self._model
-
-    async def _watch(self, model: "LoadedModel") -> None:
-        """Notices that vLLM's core has died while nobody waits for it."""
-        while not model.llm.errored:  # noqa: ASYNC110 (vLLM has no event for it)
-            await asyncio.sleep(PULSE_S)
-        self.died.set()
