@@ -18,7 +18,7 @@ ELSEWHERE: Mapping[str, str] = {
     "served_model_name": "set `names` of the entry",
     "max_num_seqs": "set `limits.max_running` of the entry",
     "max_num_queued_reqs": "set `limits.max_queued` of the entry",
-    "enable_lora": "set `adapters` of the entry",
+    "enable_lora": "set `adapters` or `adapter_folder` of the entry",
     "runner": "this service generates text",
     "convert": "this service generates text",
     "skip_tokenizer_init": "this service works with text",
@@ -79,7 +79,7 @@ def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `LLMEngine.check`. Imports vLLM: many seconds."""
     problems = [
         *check_model(config.model, ["config.json", "params.json"]),
-        *check_adapters(config.adapters),
+        *check_adapters(config),
         *_check_names_and_values(config.engine_args),
     ]
     return problems or [*_check_parsers(config), *_check_devices(config)]
