@@ -178,6 +178,8 @@ def _fault(file: YamlFile, fault: Any) -> str:
         return file.problem(key, f"unknown key{_allowed(key)}")
     if fault["type"] == "missing":
         return file.problem(key, "is required")
+    if fault["type"] == "string_pattern_mismatch" and fault["loc"][-3:-2] == ("adapters",):
+        return file.problem(key, "must be a name: up to 63 letters, digits, '.', '_' and '-'")
     if fault["type"] == "string_pattern_mismatch" and "[key]" in fault["loc"]:
         return file.problem(key, "must be a DNS label: lower-case letters, digits and hyphens, at most 63")
     message: str = fault["msg"]

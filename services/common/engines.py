@@ -22,10 +22,10 @@ class EngineConfig:
 
     model: str
     adapters: Mapping[str, str] = field(default_factory=dict)
-    adapter_folder: Path | None = None
     max_running: int = 32
     gpus: int = 0
     engine_args: Mapping[str, Any] = field(default_factory=dict)
+    adapter_folder: Path | None = None
 
 
 def engine_config(settings: ModelSettings) -> EngineConfig:
@@ -33,10 +33,10 @@ def engine_config(settings: ModelSettings) -> EngineConfig:
     return EngineConfig(
         model=settings.model,
         adapters=settings.adapters,
-        adapter_folder=settings.adapter_folder,
         max_running=settings.limits.max_running,
         gpus=settings.gpus,
         engine_args=settings.engine_args,
+        adapter_folder=settings.adapter_folder,
     )
 
 

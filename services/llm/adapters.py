@@ -60,7 +60,7 @@ class Adapters:
                 raise
         model, _ = self._models.resolve(base)
         await self.load(model, adapter, "", replace=False)
-        return self._models.resolve(name)
+        return self._models.resolve(f"{model.primary_name}:{adapter}")
 
     async def load(self, model: Model, adapter: str, folder: str, *, replace: bool) -> None:
         """Loads an adapter; nothing happens if it is loaded from the same folder already.
