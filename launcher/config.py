@@ -37,6 +37,9 @@ class EdgeConfig(Section):
     allow_unauthenticated: bool | None = Field(
         default=None, description="Listen beyond this machine without any API key."
     )
+    allow_adapter_changes: bool | None = Field(
+        default=None, description="Whether callers may load and unload adapters (/v1/load_lora_adapter)."
+    )
     cors_origins: list[str] | None = Field(
         default=None, description="Origins whose pages may call the API from a browser."
     )

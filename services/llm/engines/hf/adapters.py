@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from peft import LoraConfig, PeftConfig, PeftModel
+from typing import TYPE_CHECKING, Any
 
 from gpt_server.services.common.errors import InvalidField
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
 
 #: What PEFT calls a row without an adapter.
 _NONE = "__base__"
@@ -32,6 +33,9 @@ class Adapters:
 
     def load(self, name: str, folder: Path) -> None:
         """Loads one. Raises `InvalidField`: it is of another kind, or does not fit the model."""
+        # PEFT takes seconds to import, and most models have no adapters.
+        from peft import PeftConfig, PeftModel
+
         try:
             config = PeftConfig.from_pretrained(str(folder))
             _check(config)
@@ -58,7 +62,9 @@ class Adapters:
             adapted.delete_adapter(name)
 
 
-def _check(config: PeftConfig) -> None:
+def _check(config: "PeftConfig") -> None:
+    from peft import LoraConfig
+
     if not isinstance(config, LoraConfig):
         raise ValueError(f"it is of type {config.peft_type}; only LoRA can be told from row to row")
     further = ("use_dora", "modules_to_save", "trainable_token_indices", "lora_bias")
