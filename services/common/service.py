@@ -208,7 +208,9 @@ class Service(Generic[E]):
 
 def _served(modality: Modality[E], key: str, model: ModelSettings) -> ServedModel[E]:
     admission = Admission(model.limits.max_running, model.limits.max_queued)
-    return ServedModel(key, served_names(key, model), model.engine, modality.kind, admission)
+    return ServedModel(
+        key, served_names(key, model), model.engine, modality.kind, admission, adapter_folder=model.adapter_folder
+    )
 
 
 def _announce(path: Path, ports: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ def test_what_is_right() -> None:
         ("enforce_eager", "perhaps", "Input should be a valid boolean"),
         ("structured_outputs_config", {"backend": "none such"}, "Input should be 'auto', 'xgrammar'"),
         ("max_num_seqs", 3, "not taken here: set `limits.max_running` of the entry"),
-        ("enable_lora", True, "not taken here: set `adapters` of the entry"),
+        ("enable_lora", True, "not taken here: set `adapters` or `adapter_folder` of the entry"),
         ("tool_parser", "nobody's", 'vLLM has no "nobody\'s"; allowed: none, '),
         ("reasoning_parser", "x", "vLLM has no 'x'; allowed: none, "),
         ("chat_template", "no/such/file", "no such file: no/such/file"),

@@ -16,7 +16,7 @@ from gpt_server.services.llm.source import check_adapters
 ELSEWHERE: Mapping[str, str] = {
     **vllm.ELSEWHERE,
     "max_num_seqs": "set `limits.max_running` of the entry",
-    "enable_lora": "set `adapters` of the entry",
+    "enable_lora": "set `adapters` or `adapter_folder` of the entry",
     "runner": "this service generates text",
     "convert": "this service generates text",
     "skip_tokenizer_init": "this service works with text",
@@ -55,7 +55,7 @@ def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `LLMEngine.check`. Imports vLLM: many seconds."""
     problems = [
         *check_model(config.model, ["config.json", "params.json"]),
-        *check_adapters(config.adapters),
+        *check_adapters(config),
         *_arguments().check(config.engine_args),
     ]
     return problems or [*_check_parsers(config), *vllm.check_devices(config, _is_for_cpu())]

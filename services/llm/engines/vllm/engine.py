@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from gpt_server.services.common import vllm
-from gpt_server.services.common.errors import EngineUnavailable
+from gpt_server.services.common.errors import EngineUnavailable, InvalidField
 from gpt_server.services.llm.engine import (
     EngineConfig,
     GenerateRequest,
@@ -36,6 +37,7 @@ class VLLMEngine(LLMEngine):
         super().__init__(config)
         self._model: LoadedModel | None = None
         self._pulse: asyncio.Task[None] | None = None
+        self._adapters_loaded = 0
 
     @classmethod
     def check(cls, config: EngineConfig) -> Sequence[Problem]:
@@ -44,9 +46,8 @@ class VLLMEngine(LLMEngine):
     async def start(self) -> ModelDetails:
         model = self._model = await asyncio.to_thread(self._load)
         self._pulse = asyncio.create_task(vllm.watch(model.llm, self.died))
-        for adapter in model.adapters.values():
-            # An adapter that vLLM meets for the first time in a request and cannot load would end its core.
-            await model.llm.add_lora(adapter)
+        for name, folder in self.config.adapters.items():
+            await self.load_adapter(name, Path(folder))
         return model.details
 
     def _load(self) -> "LoadedModel":
@@ -101,6 +102,25 @@ class VLLMEngine(LLMEngine):
     async def detokenize(self, token_ids: Sequence[int]) -> str:
         self._running_model()
         return await asyncio.to_thread(self._planner.detokenize, token_ids)
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        model = self._running_model()
+        self._adapters_loaded += 1  # an id names one adapter for ever: vLLM keeps what it knows of one
+        from vllm.lora.request import LoRARequest
+
+        adapter = LoRARequest(name, self._adapters_loaded, str(folder))
+        try:
+            # One that vLLM meets for the first time in a request and cannot load would end its core.
+            await model.llm.add_lora(adapter)
+        except Exception as error:
+            if model.llm.errored:
+                raise EngineUnavailable("the engine has died") from error
+            raise InvalidField("folder", f"the adapter does not fit the model: {error}") from error
+        model.adapters[name] = adapter
+
+    async def unload_adapter(self, name: str) -> None:
+        model = self._running_model()
+        await model.llm.remove_lora(model.adapters.pop(name).lora_int_id)
 
     def running(self) -> int:
         return self._model.llm.get_num_unfinished_requests() if self._model else 0
