@@ -13,6 +13,10 @@ from gpt_server.common.v1 import model_pb2, model_service_pb2
 from gpt_server.common.v1.model_service_pb2_grpc import ModelServiceStub
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 from gpt_server.llm.v1 import llm_service_pb2_grpc
+from gpt_server.services.common.config import ServiceSettings
+from gpt_server.services.common.service import check
+from gpt_server.services.embed.__main__ import MODALITY as EMBED
+from gpt_server.services.llm.__main__ import MODALITY as LLM
 from tests.services.asking import Stub, chat, refusal, rest, text_of
 from tests.support.service import RunningService, llm_service
 
@@ -166,3 +170,10 @@ async def test_watch_tells_of_them(service: RunningService, llm: Stub) -> None:
     assert (found["base:poet"].parent, list(found["base:poet"].aliases)) == ("base", ["poet"])
     can_load = [name for name, model in found.items() if model_pb2.CAPABILITY_ADAPTER_LOADING in model.capabilities]
     assert can_load == ["base"]
+
+
+def test_only_text_generation_has_an_adapter_folder(tmp_path: Path) -> None:
+    model = {"engine": "fake", "model": "none", "adapter_folder": tmp_path}
+    settings = ServiceSettings(replica="r", models={"m": model})
+    assert check(LLM, settings) == []
+    assert [problem.key for problem in check(EMBED, settings)] == ["models.m.adapter_folder"]
