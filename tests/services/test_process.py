@@ -101,7 +101,10 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
 
 BAD = [
     ({"replica": ""}, "replica: string should have at least 1 character"),
-    ({"grpc": {"prt": 1}}, "grpc.prt: unknown key; allowed: host, port, max_message_bytes, tokens_file, default_timeout_s, tls"),
+    (
+        {"grpc": {"prt": 1}},
+        "grpc.prt: unknown key; allowed: host, port, max_message_bytes, tokens_file, default_timeout_s, tls",
+    ),
     ({"models": {}}, "models: dictionary should have at least 1 item after validation, not 0"),
     (
         {"models": {"m": {"engine": "nope", "model": "x"}}},
