@@ -60,8 +60,9 @@ class TestRerank(RerankSuite):
         assert np.allclose(await self.rows(subject, "water boils"), expected, atol=CLOSE)
 
     async def test_what_pairs_are_not_made_of_is_refused(self, subject: Subject) -> None:
-        with pytest.raises(UnsupportedFeature, match="prompt"):
+        with pytest.raises(UnsupportedFeature) as refused:
             await self.rows(subject, "water boils", prompt="query: ")
+        assert refused.value.field == "options.prompt"
         with pytest.raises(UnsupportedFeature, match="token ids"):
             await ask(subject, [Pair(Input(text="water"), Input(token_ids=[5]))])
 
