@@ -28,9 +28,8 @@ class AdminSettings(Section):
 
 
 class DiscoverySettings(Section):
-    """Where the replicas are."""
+    """Replicas that are named here."""
 
-    kind: Literal["static"] = Field(default="static", description="`static`: the addresses given here and in `file`.")
     addresses: tuple[str, ...] = Field(default=(), description="Replicas, each as `host:port`.")
     file: Path | None = Field(
         default=None,
@@ -39,16 +38,13 @@ class DiscoverySettings(Section):
 
 
 class TlsSettings(Section):
-    """Credentials for talking to services."""
+    """Whom to trust, and who we are."""
 
     ca_file: FilePath | None = Field(default=None, description="Authorities to trust, PEM. Unset: those of the system.")
     cert_file: FilePath | None = Field(
         default=None, description="Our certificate chain, PEM (mutual TLS). Unset: none."
     )
     key_file: FilePath | None = Field(default=None, description="Private key of the certificate, PEM.")
-    server_name: str | None = Field(
-        default=None, description="Name that the services' certificates carry. Unset: the host of the address."
-    )
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> "TlsSettings":
@@ -57,10 +53,36 @@ class TlsSettings(Section):
         return self
 
 
+class ChannelTlsSettings(TlsSettings):
+    """Credentials for talking to services."""
+
+    server_name: str | None = Field(
+        default=None, description="Name that the services' certificates carry. Unset: the host of the address."
+    )
+
+
 class ChannelSettings(Section):
     """How the edge talks to services."""
 
-    tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+    tls: ChannelTlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+
+
+class ConsulSettings(Section):
+    """A Consul agent that knows replicas. Its ACL token: `token_file`, or CONSUL_HTTP_TOKEN in the environment."""
+
+    address: str = Field(
+        default="http://127.0.0.1:8500",
+        pattern=r"^https?://[^/?#@\s]+$",
+        description="The agent's HTTP API, as `http://host:port` or `https://host:port`.",
+    )
+    token_file: FilePath | None = Field(default=None, description="File with the ACL token. Unset: CONSUL_HTTP_TOKEN.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="Credentials for https.")
+    prefix: str = Field(
+        default="gpt-server",
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=50,
+        description="Services are named `<prefix>-<modality>`, such as gpt-server-llm.",
+    )
 
 
 class MediaSettings(Section):
@@ -143,7 +165,10 @@ class EdgeSettings(BaseSettings):
     expected_models: tuple[str, ...] = Field(
         default=(), description="Names that answer 503 with Retry-After, not 404, while no replica serves them."
     )
-    discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Where the replicas are.")
+    discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Replicas that are named here.")
+    consul: ConsulSettings | None = Field(
+        default=None, description="Replicas that Consul knows; they join those of `discovery`. Unset: none."
+    )
     channel: ChannelSettings = Field(default=ChannelSettings(), description="How the edge talks to services.")
     media: MediaSettings = Field(default=MediaSettings(), description="Files in requests.")
     moderation: ModerationSettings = Field(

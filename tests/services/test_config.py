@@ -23,7 +23,7 @@ def problems(**settings: Any) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("settings", "key", "message"),
     [
-        ({"port": 1}, "port", "unknown key; allowed: replica, grpc, admin, announce_file"),
+        ({"port": 1}, "port", "unknown key; allowed: replica, grpc, admin, consul, announce_file"),
         ({"grpc": {"tls": {**TLS, "ca": "x"}}}, "grpc.tls.ca", "unknown key; allowed: cert_file, key_file"),
         ({"grpc": {"port": 65536}}, "grpc.port", "must be less than or equal to 65535"),
         ({"grpc": {"default_timeout_s": float("inf")}}, "grpc.default_timeout_s", "must be a finite number"),
