@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-all lint format protos docs lock bench bench-edge bench-hf bench-vllm env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all lint format protos docs lock bench bench-edge bench-hf bench-vllm env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/clients
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/clients --ignore=tests/cluster
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
@@ -31,7 +31,13 @@ test-engines: env-dev ## the real vLLM, in an environment of its own
 test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
 	$(BIN)/pytest tests/clients
 
-test-all: test test-install test-clients test-engines ## everything; what CI runs after lint
+test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted
+	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/pytest tests/cluster
+
+test-all: test test-install test-clients test-cluster test-engines ## everything; what CI runs after lint
+
+tools: ## build Consul, which test-cluster needs, outside this folder: minutes, once
+	@tools/go_tool.sh consul
 
 lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff format --check .

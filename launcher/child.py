@@ -165,7 +165,7 @@ class Child:
         return answer is not None and answer.ready
 
     async def _tell(self, output: int) -> None:
-        async for line in _lines(output):
+        async for line in lines(output):
             self._console.child(self.process.name, line)
 
     def _say(self, text: str) -> None:
@@ -216,7 +216,7 @@ def _end_with_parent(parent: int) -> Callable[[], None]:
     return prepare
 
 
-async def _lines(output: int, limit: int = 16_384) -> AsyncIterator[str]:
+async def lines(output: int, limit: int = 16_384) -> AsyncIterator[str]:
     """Yields the lines that come out of a pipe as they are finished; one over `limit` bytes in pieces."""
     stream = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(

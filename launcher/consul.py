@@ -12,7 +12,7 @@ from typing import Any
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 from gpt_server.launcher import admin, folders
-from gpt_server.launcher.child import Child
+from gpt_server.launcher.child import Child, lines
 from gpt_server.launcher.config import ConsulConfig
 from gpt_server.launcher.console import Console
 from gpt_server.launcher.plan import Process
@@ -56,14 +56,14 @@ class LocalConsul:
         """Of its API."""
         return f"http://127.0.0.1:{self.http_port}"
 
-    @property
-    def command(self) -> Sequence[str]:
-        """What starts it."""
+    def command(self, folder: Path) -> Sequence[str]:
+        """Returns what starts it; `folder` is for what it keeps."""
         ports = {"http": self.http_port, "serf-lan": self.serf_port, "server": self.server_port}
         ports |= dict.fromkeys(("dns", "grpc", "grpc-tls", "serf-wan"), -1)
         flags = (part for name, port in ports.items() for part in (f"-{name}-port", str(port)))
         quiet = "disable_update_check = true disable_host_node_id = true"
-        return self.binary, "agent", "-dev", "-bind", "127.0.0.1", "-log-level", "error", "-hcl", quiet, *flags
+        fixed = ("-dev", "-bind", "127.0.0.1", "-data-dir", str(folder), "-log-level", "error", "-hcl", quiet)
+        return self.binary, "agent", *fixed, *flags
 
 
 class ConsulAgent(Child):
@@ -73,8 +73,17 @@ class ConsulAgent(Child):
         super().__init__(Process(NAME, agent.binary, "", {}), folder, console, changed)
         self._agent = agent
 
+    def stop(self) -> None:
+        """Ends it at once: it keeps nothing, and its goodbye is a page of errors."""
+        self.kill()
+
     def _command(self, settings: Path) -> Sequence[str]:
-        return self._agent.command
+        return self._agent.command(settings.with_name(NAME))
+
+    async def _tell(self, output: int) -> None:
+        async for line in lines(output):
+            if line.strip() and not line.startswith((" ", "==>")):  # not its table of what it is
+                self._console.child(NAME, line)
 
     async def _announced(self, announce: Path) -> dict[str, Any]:
         return {"http": f"127.0.0.1:{self._agent.http_port}"}

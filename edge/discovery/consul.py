@@ -54,6 +54,7 @@ class ConsulDiscovery(Discovery):
         nothing."""
         known = Known()
         told: Snapshot | None = None
+        before: frozenset[str] = frozenset()
         index, pause_s = 0, BACK_OFF_S[0]
         async with _client(self._settings) as client:
             while True:
@@ -67,7 +68,13 @@ class ConsulDiscovery(Discovery):
                     await sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 (no secret)
                     pause_s = min(pause_s * 2, BACK_OFF_S[1])
                     continue
-                index, pause_s = next_index(answer, index), BACK_OFF_S[0]
+                # Only an answer that was not waited for says whether the token hides something. So one that lacks
+                # somebody, and now and then one without news, is asked for again before it is believed.
+                doubtful = index and (answer == index or not before <= listed)
+                index, pause_s = 0 if doubtful else next_index(answer, index), BACK_OFF_S[0]
+                if doubtful:
+                    continue
+                before = listed
                 snapshot = Snapshot(known.update(listed, time.monotonic()), frozenset())
                 if snapshot != told:
                     told = snapshot
