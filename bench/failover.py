@@ -7,6 +7,7 @@ seen at which a replica enters and leaves rotation. Run it as `make bench-cluste
 import argparse
 import asyncio
 import json
+import logging
 import os
 import signal
 import statistics
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="replicas that are started and killed")
     parser.add_argument("--requests", type=int, default=200, help="before, while and after Consul is away")
     flags = parser.parse_args()
+    logging.getLogger("gpt_server").setLevel(logging.ERROR)  # that Consul is away is what is wanted
     asyncio.run(run(flags.rounds, flags.requests))
 
 

@@ -50,36 +50,36 @@ class ConsulDiscovery(Discovery):
         self._service = service
 
     async def watch(self) -> AsyncIterator[Snapshot]:
-        """Yields the instances as soon as the agent has answered, and when they change; an agent that is away changes
-        nothing."""
-        known = Known()
+        """Yields the instances when the agent has answered and when they change; an agent that is away changes none."""
+        known, cursor = Known(), Cursor()
         told: Snapshot | None = None
-        before: frozenset[str] = frozenset()
-        index, pause_s = 0, BACK_OFF_S[0]
+        pause_s, failing = BACK_OFF_S[0], False
         async with _client(self._settings) as client:
             while True:
                 try:
-                    answer, listed = await self._ask(client, index, known.wait_s(time.monotonic()))
+                    answer, listed = await self._ask(client, cursor.index, known.wait_s(time.monotonic()))
                 except Exception as error:
-                    # From the start again: an agent that has lost its state would let us wait for an index that it
-                    # reaches in a week.
-                    index = 0
-                    log.warning("Consul does not tell of %s, the replicas stay as they are: %s", self._service, error)
+                    self._complain(error, failing)
+                    cursor.restart()
+                    failing = True
                     await sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 (no secret)
                     pause_s = min(pause_s * 2, BACK_OFF_S[1])
                     continue
-                # Only an answer that was not waited for says whether the token hides something. So one that lacks
-                # somebody, and now and then one without news, is asked for again before it is believed.
-                doubtful = index and (answer == index or not before <= listed)
-                index, pause_s = 0 if doubtful else next_index(answer, index), BACK_OFF_S[0]
-                if doubtful:
+                pause_s = BACK_OFF_S[0]
+                if not cursor.believes(answer, listed):
                     continue
-                before = listed
+                if failing:
+                    log.info("Consul tells of %s again", self._service)
+                    failing = False
                 snapshot = Snapshot(known.update(listed, time.monotonic()), frozenset())
                 if snapshot != told:
                     told = snapshot
                     yield snapshot
                 await sleep(PERIOD_S)
+
+    def _complain(self, error: Exception, failing: bool) -> None:
+        level = logging.DEBUG if failing else logging.WARNING
+        log.log(level, "Consul does not tell of %s, the replicas stay as they are: %s", self._service, error)
 
     async def _ask(self, client: Consul, index: int, wait_s: float) -> tuple[int, frozenset[str]]:
         """Returns the index of the answer and the addresses in it, after `wait_s` at the latest if `index` is not 0."""
@@ -93,6 +93,31 @@ class ConsulDiscovery(Discovery):
             connections_timeout=wait_s * 17 / 16 + ANSWER_S,  # Consul adds up to a sixteenth
         )
         return int(answer), frozenset(map(_address, entries))
+
+
+class Cursor:
+    """What to ask with next. `index`: that of the last answer; 0: answer at once."""
+
+    def __init__(self) -> None:
+        self.index = 0
+        self._listed: Collection[str] = frozenset()
+
+    def restart(self) -> None:
+        """Asks from the start: an agent that has lost its state would let us wait for an index far ahead of it."""
+        self.index = 0
+
+    def believes(self, answer: int, listed: frozenset[str]) -> bool:
+        """Takes over the index of an answer; returns whether what it lists is to be believed.
+
+        Only an answer that was not waited for says whether the token hides something. So one that lacks somebody, and
+        one without news, are asked for again.
+        """
+        asked = self.index
+        if asked and (answer == asked or not listed.issuperset(self._listed)):
+            self.index = 0
+            return False
+        self.index, self._listed = next_index(answer, asked), listed
+        return True
 
 
 class Known:

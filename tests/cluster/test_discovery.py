@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from gpt_server.edge.discovery import consul as discovery
-from gpt_server.edge.discovery.consul import Known, next_index
+from gpt_server.edge.discovery.consul import Cursor, Known, next_index
 from tests.cluster.agent import Agent, agent
 from tests.cluster.test_registration import register
 from tests.edge.asking import chat
@@ -31,6 +31,18 @@ def test_index_is_handled_as_consul_asks() -> None:
     assert next_index(12, 12) == 12
     assert next_index(5, 12) == 0  # backwards: from the start
     assert next_index(0, 0) == 1  # a query with 0 would not block
+
+
+def test_an_answer_that_lacks_somebody_is_asked_for_again() -> None:
+    cursor = Cursor()
+    assert cursor.believes(7, frozenset({"a:1"}))
+    assert cursor.believes(8, frozenset({"a:1", "b:1"}))
+    assert not cursor.believes(9, frozenset({"b:1"}))
+    assert cursor.index == 0
+    assert cursor.believes(9, frozenset({"b:1"}))
+    assert not cursor.believes(9, frozenset({"b:1"}))  # no news for as long as we wait
+    assert cursor.believes(9, frozenset({"b:1"}))
+    assert cursor.index == 9
 
 
 def test_who_is_no_longer_listed_lingers() -> None:

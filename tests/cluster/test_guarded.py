@@ -1,6 +1,7 @@
 """A Consul that asks who one is: ACL tokens, https, and gRPC ports with TLS that the agent checks."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ async def test_tokens(
     strict: Agent, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a file that is read again, and from the environment; one without rights changes nothing."""
+    caplog.set_level(logging.DEBUG, "gpt_server.edge.discovery")
     monkeypatch.setattr(discovery, "WAIT_S", 1.0)
     monkeypatch.setattr(discovery, "LINGER_S", 1.0)
     services, edges = tmp_path / "services", tmp_path / "edges"

@@ -42,8 +42,7 @@ async def test_modalities_have_names_of_their_own(consul: Agent) -> None:
 
 
 async def test_a_port_on_all_addresses_is_found_at_the_agents(consul: Agent) -> None:
-    settings = {"grpc": {"host": "0.0.0.0"}, "consul": register(consul, "wild")}
-    async with llm_service(replica="wild-0", **settings):
+    async with llm_service(replica="wild-0", grpc={"host": "0.0.0.0"}, consul=register(consul, "wild")):
         entries = await consul.entries("wild-llm", lambda found: bool(found) and _passes(found["wild-0"]))
         assert entries["wild-0"]["Address"] == ""
 
