@@ -41,6 +41,12 @@ class Cluster:
         os.kill(self.stack.children()[name]["pid"], number)
         return len(self.stack.lines)
 
+    async def busy(self, name: str) -> None:
+        """Waits until a replica works on something."""
+        async with asyncio.timeout(60):
+            while not await self.stack.metric(name, "gpt_server_running_requests"):
+                await asyncio.sleep(0.02)
+
     async def passing(self) -> None:
         """Waits until every replica has registered where it is now, and passes."""
         for service, names in (("llm", {"chat-0", "chat-1", "demo-chat-0"}), ("embed", {"embed-0", "embed-1"})):
@@ -96,29 +102,31 @@ async def test_both_edges_find_every_model_through_the_agent(cluster: Cluster) -
 
 
 async def test_killed_before_the_first_byte_fails_no_request(cluster: Cluster) -> None:
-    slow = {"fake": {"tokens": 3, "prefill_s": 2.0}}
+    slow = {"fake": {"tokens": 3, "prefill_s": 3.0}}
     body = {"model": "chat", "chat_template_kwargs": slow, **CHAT}
-    async with cluster.stack.watching("chat-0") as until_running:
-        waiting = [
-            asyncio.create_task(ask(cluster.session, "/v1/chat/completions", {**body, "stream": bool(number % 2)}))
-            for number in range(8)
-        ]
-        await until_running(4)
-        line = cluster.kill("chat-0")
+    waiting = [
+        asyncio.create_task(ask(cluster.session, "/v1/chat/completions", {**body, "stream": bool(number % 2)}))
+        for number in range(8)
+    ]
+    await cluster.busy("chat-0")
+    line = cluster.kill("chat-0")
+    assert not any(request.done() for request in waiting)
     assert await asyncio.gather(*waiting) == [""] * 8
+    retries = [await cluster.stack.metric(edge, "gpt_server_edge_retries_total") for edge in ("edge-0", "edge-1")]
+    assert sum(retries) > 0
     await cluster.stack.said("chat-0 is ready", after=line)
     await cluster.passing()
 
 
 async def test_streams_of_a_replica_that_is_told_to_end_finish(cluster: Cluster) -> None:
-    body = {"model": "chat", "stream": True, "chat_template_kwargs": {"fake": {"tokens": 60, "token_s": 0.05}}, **CHAT}
-    async with cluster.stack.watching("chat-1") as until_running:
-        streams = [asyncio.create_task(ask(cluster.session, "/v1/chat/completions", body)) for _ in range(8)]
-        await until_running(4)
-        line = cluster.kill("chat-1", signal.SIGTERM)
-        await cluster.stack.said("draining: 4 calls in flight", after=line)
-        await cluster.consul.entries("gpt-server-llm", lambda found: "chat-1" not in found)
-        assert not any(stream.done() for stream in streams)
+    body = {"model": "chat", "stream": True, "chat_template_kwargs": {"fake": {"tokens": 60, "token_s": 0.1}}, **CHAT}
+    streams = [asyncio.create_task(ask(cluster.session, "/v1/chat/completions", body)) for _ in range(8)]
+    await cluster.busy("chat-1")
+    line = cluster.kill("chat-1", signal.SIGTERM)
+    draining = cluster.stack.lines[await cluster.stack.said("draining: ", after=line) - 1]
+    assert not draining.endswith(": 0 calls in flight")
+    await cluster.consul.entries("gpt-server-llm", lambda found: "chat-1" not in found)
+    assert not any(stream.done() for stream in streams)
     assert await asyncio.gather(*streams) == [""] * 8
     await cluster.stack.said("chat-1 has ended (exit code 0)", after=line)
     await cluster.stack.said("chat-1 is ready", after=line)
