@@ -32,14 +32,14 @@ class Tally:
 
 
 async def ask(session: aiohttp.ClientSession, path: str, body: Mapping[str, Any]) -> str:
-    """Sends one request; returns what was wrong with the answer, or nothing."""
+    """Sends one request; returns what was wrong with the answer and the path, or nothing."""
     try:
         async with session.post(path, json=body) as answer:
             text = await answer.text()
     except aiohttp.ClientError as error:
-        return repr(error)
+        return f"{path} {error!r}"
     whole = text.endswith("data: [DONE]\n\n") if body.get("stream") else answer.status == 200
-    return "" if answer.status == 200 and whole else f"{answer.status} {json.dumps(text[-300:])}"
+    return "" if answer.status == 200 and whole else f"{path} {answer.status} {json.dumps(text[-300:])}"
 
 
 @asynccontextmanager
