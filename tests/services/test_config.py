@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from gpt_server.services.common.config import ModelSettings, ServiceSettings, served_names
+from gpt_server.services.common.config import ModelSettings, ServiceSettings, TlsSettings, served_names
 from gpt_server.services.common.settings import problems_of
 
 MODEL: dict[str, Any] = {"engine": "fake", "model": "none"}
