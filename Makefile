@@ -71,7 +71,7 @@ bench-vllm: env-dev ## our path to vLLM beside its own server, LiteLLM and SMG
 	$(BIN)/python -m bench.side_by_side
 
 bench-cluster: env-dev ## kill -9 to out of rotation, ready to first answer, Consul restarted under load
-	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/python -W ignore::DeprecationWarning -m bench.failover
+	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/python -m bench.failover
 
 env: ## .venv with what the demo needs
 	@tools/venv.sh demo
