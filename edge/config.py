@@ -67,24 +67,6 @@ class ChannelSettings(Section):
     tls: ChannelTlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
 
 
-class ConsulSettings(Section):
-    """A Consul agent that knows replicas. Its ACL token: `token_file`, or CONSUL_HTTP_TOKEN in the environment."""
-
-    address: str = Field(
-        default="http://127.0.0.1:8500",
-        pattern=r"^https?://[^/?#@\s]+$",
-        description="The agent's HTTP API, as `http://host:port` or `https://host:port`.",
-    )
-    token_file: FilePath | None = Field(default=None, description="File with the ACL token. Unset: CONSUL_HTTP_TOKEN.")
-    tls: TlsSettings = Field(default=TlsSettings(), description="Credentials for https.")
-    prefix: str = Field(
-        default="gpt-server",
-        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
-        max_length=50,
-        description="Services are named `<prefix>-<modality>`, such as gpt-server-llm.",
-    )
-
-
 class MediaSettings(Section):
     """Pictures, sounds and documents in requests, inline or behind a URL."""
 
@@ -115,6 +97,24 @@ class LogSettings(Section):
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level written.")
     format: Literal["text", "json"] = Field(default="text", description="A line for people, or one JSON object.")
+
+
+class ConsulSettings(Section):
+    """A Consul agent that knows replicas. Its ACL token: `token_file`, or CONSUL_HTTP_TOKEN in the environment."""
+
+    address: str = Field(
+        default="http://127.0.0.1:8500",
+        pattern=r"^https?://[^/?#@\s]+$",
+        description="The agent's HTTP API, as `http://host:port` or `https://host:port`.",
+    )
+    token_file: FilePath | None = Field(default=None, description="File with the ACL token. Unset: CONSUL_HTTP_TOKEN.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="Credentials for https.")
+    prefix: str = Field(
+        default="gpt-server",
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=50,
+        description="Services are named `<prefix>-<modality>`, such as gpt-server-llm.",
+    )
 
 
 class EdgeSettings(BaseSettings):
