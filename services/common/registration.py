@@ -95,13 +95,13 @@ class Registration:
                 if first or not well:
                     log.info("registered with Consul as %s of %s", self._id, self._entry["name"])
                 first, well, wait_s, pause_s = False, True, PERIOD_S, BACK_OFF_S[0]
-            except (ConsulException, OSError) as error:  # requests' errors are of the second kind
+            except Exception as error:  # nothing that an agent answers may end this
                 log.log(logging.WARNING if well else logging.DEBUG, "cannot register with Consul: %s", error)
                 well, wait_s, pause_s = False, pause_s, min(pause_s * 2, BACK_OFF_S[1])
             await self._rest(wait_s * random.uniform(0.5, 1))  # noqa: S311 (no secret)
         try:
             await asyncio.to_thread(self._remove)
-        except (ConsulException, OSError) as error:
+        except (ConsulException, OSError) as error:  # requests' errors are of the second kind
             log.warning("cannot deregister from Consul: %s", error)
 
     async def _rest(self, longest_s: float) -> None:
