@@ -27,6 +27,7 @@ from gpt_server.edge.routes import (
     completions,
     embeddings,
     health,
+    lora_adapters,
     models,
     moderations,
     rerank,
@@ -65,6 +66,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.include_router(classify.router)
     app.include_router(models.router)
     app.include_router(tokenize.router)
+    app.include_router(lora_adapters.router)
     app.include_router(health.router)
     app.include_router(unserved.router)
 
