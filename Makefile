@@ -9,7 +9,11 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help run test test-install test-engines test-clients test-all lint format protos docs lock bench bench-edge bench-embed bench-hf bench-vllm bench-routing env env-dev clean
+=======
+.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all lint format protos docs lock bench bench-edge bench-embed bench-hf bench-vllm bench-cluster env env-dev clean
+>>>>>>> consul
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,7 +22,7 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_infinity --ignore=tests/clients
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
@@ -34,7 +38,13 @@ test-engines: env-dev ## the real vLLM and infinity, each in an environment of i
 test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
 	$(BIN)/pytest tests/clients
 
-test-all: test test-install test-clients test-engines ## everything; what CI runs after lint
+test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted
+	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/pytest tests/cluster
+
+test-all: test test-install test-clients test-cluster test-engines ## everything; what CI runs after lint
+
+tools: ## build Consul, which test-cluster needs, outside this folder: minutes, once
+	@tools/go_tool.sh consul
 
 lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff format --check .
@@ -56,7 +66,11 @@ docs: env-dev ## write the generated reference pages of docs/ again
 lock: env-dev ## resolve requirements/*.lock again; UPGRADE=1 takes the newest versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock.sh $(if $(UPGRADE),--upgrade)
 
+<<<<<<< HEAD
 bench: bench-edge bench-hf bench-embed bench-vllm bench-routing ## all measurements: tables, and figures in build/bench
+=======
+bench: bench-edge bench-hf bench-embed bench-vllm bench-cluster ## all measurements: tables, and figures in build/bench
+>>>>>>> consul
 
 bench-edge: env-dev ## what the edge costs alone
 	$(BIN)/python -m bench.edge_alone
@@ -70,8 +84,13 @@ bench-embed: env-dev ## the embed service beside the library offline and infinit
 bench-vllm: env-dev ## our path to vLLM beside its own server, LiteLLM and SMG
 	$(BIN)/python -m bench.side_by_side
 
+<<<<<<< HEAD
 bench-routing: env-dev ## what the choice of a replica is worth
 	$(BIN)/python -m bench.routing
+=======
+bench-cluster: env-dev ## kill -9 to out of rotation, ready to first answer, Consul restarted under load
+	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/python -m bench.failover
+>>>>>>> consul
 
 env: ## .venv with what the demo needs
 	@tools/venv.sh demo

@@ -28,9 +28,8 @@ class AdminSettings(Section):
 
 
 class DiscoverySettings(Section):
-    """Where the replicas are."""
+    """Replicas that are named here."""
 
-    kind: Literal["static"] = Field(default="static", description="`static`: the addresses given here and in `file`.")
     addresses: tuple[str, ...] = Field(default=(), description="Replicas, each as `host:port`.")
     file: Path | None = Field(
         default=None,
@@ -39,16 +38,13 @@ class DiscoverySettings(Section):
 
 
 class TlsSettings(Section):
-    """Credentials for talking to services."""
+    """Whom to trust, and who we are."""
 
     ca_file: FilePath | None = Field(default=None, description="Authorities to trust, PEM. Unset: those of the system.")
     cert_file: FilePath | None = Field(
         default=None, description="Our certificate chain, PEM (mutual TLS). Unset: none."
     )
     key_file: FilePath | None = Field(default=None, description="Private key of the certificate, PEM.")
-    server_name: str | None = Field(
-        default=None, description="Name that the services' certificates carry. Unset: the host of the address."
-    )
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> "TlsSettings":
@@ -57,9 +53,18 @@ class TlsSettings(Section):
         return self
 
 
+class ChannelTlsSettings(TlsSettings):
+    """Credentials for talking to services."""
+
+    server_name: str | None = Field(
+        default=None, description="Name that the services' certificates carry. Unset: the host of the address."
+    )
+
+
 class ChannelSettings(Section):
     """How the edge talks to services. Files are read again when they change."""
 
+<<<<<<< HEAD
     tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
     token_file: FilePath | None = Field(
         default=None, description="Token that the edge shows to services, where they want one. Unset: none."
@@ -103,6 +108,9 @@ class KeyLimits(Section):
     models: tuple[str, ...] | None = Field(
         default=None, description="Names of models that it may ask for. Unset: all models."
     )
+=======
+    tls: ChannelTlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+>>>>>>> consul
 
 
 class MediaSettings(Section):
@@ -137,6 +145,7 @@ class LogSettings(Section):
     format: Literal["text", "json"] = Field(default="text", description="A line for people, or one JSON object.")
 
 
+<<<<<<< HEAD
 class TracingSettings(Section):
     """OpenTelemetry traces; they need the extra `tracing`."""
 
@@ -145,6 +154,23 @@ class TracingSettings(Section):
     )
     sample_ratio: float = Field(
         default=1.0, ge=0, le=1, description="Share of the traces that begin here which are kept; a caller's own count."
+=======
+class ConsulSettings(Section):
+    """A Consul agent that knows replicas. Its ACL token: `token_file`, or CONSUL_HTTP_TOKEN in the environment."""
+
+    address: str = Field(
+        default="http://127.0.0.1:8500",
+        pattern=r"^https?://[^/?#@\s]+$",
+        description="The agent's HTTP API, as `http://host:port` or `https://host:port`.",
+    )
+    token_file: FilePath | None = Field(default=None, description="File with the ACL token. Unset: CONSUL_HTTP_TOKEN.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="Credentials for https.")
+    prefix: str = Field(
+        default="gpt-server",
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=50,
+        description="Services are named `<prefix>-<modality>`, such as gpt-server-llm.",
+>>>>>>> consul
     )
 
 
@@ -204,7 +230,10 @@ class EdgeSettings(BaseSettings):
     expected_models: tuple[str, ...] = Field(
         default=(), description="Names that answer 503 with Retry-After, not 404, while no replica serves them."
     )
-    discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Where the replicas are.")
+    discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Replicas that are named here.")
+    consul: ConsulSettings | None = Field(
+        default=None, description="Replicas that Consul knows; they join those of `discovery`. Unset: none."
+    )
     channel: ChannelSettings = Field(default=ChannelSettings(), description="How the edge talks to services.")
     routing: RoutingSettings = Field(default=RoutingSettings(), description="Which replica answers a request.")
     media: MediaSettings = Field(default=MediaSettings(), description="Files in requests.")

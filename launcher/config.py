@@ -62,6 +62,31 @@ class EdgeConfig(Section):
     )
 
 
+class ConsulTlsConfig(Section):
+    """Credentials for an agent behind https."""
+
+    ca_file: str | None = Field(default=None, description="Authorities to trust, PEM. Unset: those of the system.")
+    cert_file: str | None = Field(default=None, description="Our certificate chain, PEM (mutual TLS). Unset: none.")
+    key_file: str | None = Field(default=None, description="Private key of the certificate, PEM.")
+
+
+class ConsulConfig(Section):
+    """The Consul agent of this machine. What is unset takes the default of the processes."""
+
+    address: str | None = Field(
+        default=None, description="The agent's HTTP API, as `http://host:port` or `https://host:port`."
+    )
+    token_file: str | None = Field(default=None, description="File with the ACL token. Unset: CONSUL_HTTP_TOKEN.")
+    tls: ConsulTlsConfig | None = Field(default=None, description="Credentials for https.")
+    prefix: str | None = Field(default=None, description="Services are named `<prefix>-<modality>`.")
+    advertise_host: str | None = Field(
+        default=None, description="Address of this machine that services register, if not `local.host`."
+    )
+    check: dict[str, Any] | None = Field(
+        default=None, description="The agent's health check; keys as in a service's settings."
+    )
+
+
 class HubConfig(Section):
     """Where models come from that are named by a hub id. `HF_TOKEN` is taken from the environment only."""
 
@@ -94,6 +119,7 @@ class LocalConfig(Section):
     python: str | None = Field(
         default=None, description="Python of the engine's environment. Unset: found by the engine's name."
     )
+    host: str | None = Field(default=None, description="Address the gRPC port listens on. Unset: 127.0.0.1.")
     port: Port | None = Field(default=None, description="gRPC port of the only replica. Unset: any free one.")
     process: DnsLabel | None = Field(
         default=None, description="Name of a process that small models share. Unset: one each."
@@ -128,6 +154,11 @@ class StackConfig(Section):
 
     edge: EdgeConfig = Field(default=EdgeConfig(), description="The address that callers use.")
     models: dict[DnsLabel, ModelConfig] = Field(description="The models, each under a DNS label of your choice.")
+    consul: ConsulConfig | None = Field(
+        default=None,
+        description="Services register with Consul, and the edge finds there all that did, on whatever machine. "
+        "Unset: the edge knows those of this file.",
+    )
     hub: HubConfig = Field(default=HubConfig(), description="Where models come from that are named by a hub id.")
     log: LogConfig = Field(default=LogConfig(), description="The log of every process.")
     tracing: dict[str, Any] | None = Field(
@@ -163,7 +194,15 @@ def check(file: YamlFile) -> StackConfig:
     keys_file, home = config.edge.api_keys_file, config.hub.home
     edge = config.edge.model_copy(update={"api_keys_file": keys_file and _path(keys_file, base)})
     hub = config.hub.model_copy(update={"home": home and _path(home, base)})
-    return config.model_copy(update={"models": models, "edge": edge, "hub": hub})
+    consul = config.consul and _with_files(config.consul, base)
+    return config.model_copy(update={"models": models, "edge": edge, "hub": hub, "consul": consul})
+
+
+def _with_files(consul: ConsulConfig, base: Path) -> ConsulConfig:
+    tls = consul.tls and ConsulTlsConfig(
+        **{key: file and _path(file, base) for key, file in consul.tls.model_dump().items()}
+    )
+    return consul.model_copy(update={"tls": tls, "token_file": consul.token_file and _path(consul.token_file, base)})
 
 
 def _with_folders(model: ModelConfig, base: Path) -> ModelConfig:

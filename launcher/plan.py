@@ -141,7 +141,8 @@ def _service(config: StackConfig, replica: _Replica, python: str, devices: tuple
         "log": config.log.model_dump(),
         **_tracing(config),
         "drain_timeout_s": config.drain_timeout_s,
-        "grpc": {"port": model.local.port or 0},
+        "grpc": {"port": model.local.port or 0} | ({"host": model.local.host} if model.local.host else {}),
+        **_consul(config),
     }
     return Process(
         replica.name,
@@ -180,7 +181,16 @@ def _cpu_threads(config: StackConfig) -> dict[str, str]:
 
 def _edges(config: StackConfig, python: str) -> tuple[Process, ...]:
     settings = config.edge.model_dump(exclude_none=True, exclude={"port", "processes"})
+<<<<<<< HEAD
     settings |= _tracing(config) | {"log": config.log.model_dump(), "drain_timeout_s": config.drain_timeout_s}
+=======
+    settings |= {"log": config.log.model_dump(), "drain_timeout_s": config.drain_timeout_s}
+    settings |= _consul(config, exclude={"advertise_host", "check"})
+>>>>>>> consul
     return tuple(
         Process(f"{EDGE}-{index}", python, "gpt_server.edge", settings) for index in range(config.edge.processes)
     )
+
+
+def _consul(config: StackConfig, exclude: set[str] | None = None) -> dict[str, Any]:
+    return {"consul": config.consul.model_dump(exclude_none=True, exclude=exclude)} if config.consul else {}

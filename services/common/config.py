@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -50,6 +50,62 @@ class GrpcSettings(Section):
     )
     default_timeout_s: float = Field(default=600.0, gt=0, description="Deadline of calls that bring none, in seconds.")
     tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+
+
+class ConsulTlsSettings(Section):
+    """Credentials for an agent behind https."""
+
+    ca_file: FilePath | None = Field(default=None, description="Authorities to trust, PEM. Unset: those of the system.")
+    cert_file: FilePath | None = Field(
+        default=None, description="Our certificate chain, PEM (mutual TLS). Unset: none."
+    )
+    key_file: FilePath | None = Field(default=None, description="Private key of the certificate, PEM.")
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> "ConsulTlsSettings":
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together: set both or neither")
+        return self
+
+
+class ConsulCheckSettings(Section):
+    """How the agent asks whether the process is well: gRPC's health check. With TLS on the gRPC port it uses TLS."""
+
+    interval_s: float = Field(default=5.0, ge=1, description="Time between two checks, in seconds.")
+    deregister_after_s: float = Field(
+        default=3600.0,
+        ge=60,
+        description="How long it may fail before Consul forgets the process, in seconds; more than the longest load.",
+    )
+    tls_server_name: str | None = Field(
+        default=None, description="Name that the gRPC port's certificate carries. Unset: the host of the address."
+    )
+    tls_skip_verify: bool = Field(default=False, description="Whether the agent leaves that certificate unchecked.")
+
+
+class ConsulSettings(Section):
+    """The Consul agent to register with. Its ACL token: `token_file`, or CONSUL_HTTP_TOKEN in the environment."""
+
+    address: str = Field(
+        default="http://127.0.0.1:8500",
+        pattern=r"^https?://[^/?#@\s]+$",
+        description="The agent's HTTP API, as `http://host:port` or `https://host:port`.",
+    )
+    token_file: FilePath | None = Field(default=None, description="File with the ACL token. Unset: CONSUL_HTTP_TOKEN.")
+    tls: ConsulTlsSettings = Field(default=ConsulTlsSettings(), description="Credentials for https.")
+    prefix: str = Field(
+        default="gpt-server",
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=50,
+        description="The service is named `<prefix>-<modality>`, such as gpt-server-llm.",
+    )
+    advertise_host: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Address at which others reach the gRPC port. Unset: `grpc.host`; where that is all addresses, "
+        "the agent's own if it runs on this machine, else the one that leads to it.",
+    )
+    check: ConsulCheckSettings = Field(default=ConsulCheckSettings(), description="The agent's health check.")
 
 
 class AdminSettings(Section):
@@ -123,6 +179,7 @@ class ServiceSettings(BaseSettings):
     replica: str = Field(min_length=1, description="Name of this process, unique in the installation.")
     grpc: GrpcSettings = Field(default=GrpcSettings(), description="The gRPC port.")
     admin: AdminSettings = Field(default=AdminSettings(), description="The admin HTTP port.")
+    consul: ConsulSettings | None = Field(default=None, description="Where the process registers. Unset: nowhere.")
     announce_file: Path | None = Field(
         default=None, description="Written when both ports are open: JSON with `grpc`, `admin` and `pid`. Unset: none."
     )
