@@ -9,11 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help run test test-install test-engines test-clients test-all lint format protos docs lock bench bench-edge bench-embed bench-hf bench-vllm bench-routing env env-dev clean
-=======
-.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all lint format protos docs lock bench bench-edge bench-embed bench-hf bench-vllm bench-cluster env env-dev clean
->>>>>>> consul
+.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all lint format protos docs lock bench bench-edge bench-embed bench-hf bench-vllm bench-routing bench-cluster env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,11 +62,7 @@ docs: env-dev ## write the generated reference pages of docs/ again
 lock: env-dev ## resolve requirements/*.lock again; UPGRADE=1 takes the newest versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock.sh $(if $(UPGRADE),--upgrade)
 
-<<<<<<< HEAD
-bench: bench-edge bench-hf bench-embed bench-vllm bench-routing ## all measurements: tables, and figures in build/bench
-=======
-bench: bench-edge bench-hf bench-embed bench-vllm bench-cluster ## all measurements: tables, and figures in build/bench
->>>>>>> consul
+bench: bench-edge bench-hf bench-embed bench-vllm bench-routing bench-cluster ## all measurements: tables, and figures in build/bench
 
 bench-edge: env-dev ## what the edge costs alone
 	$(BIN)/python -m bench.edge_alone
@@ -84,13 +76,11 @@ bench-embed: env-dev ## the embed service beside the library offline and infinit
 bench-vllm: env-dev ## our path to vLLM beside its own server, LiteLLM and SMG
 	$(BIN)/python -m bench.side_by_side
 
-<<<<<<< HEAD
 bench-routing: env-dev ## what the choice of a replica is worth
 	$(BIN)/python -m bench.routing
-=======
+
 bench-cluster: env-dev ## kill -9 to out of rotation, ready to first answer, Consul restarted under load
 	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/python -m bench.failover
->>>>>>> consul
 
 env: ## .venv with what the demo needs
 	@tools/venv.sh demo

@@ -64,8 +64,7 @@ class ChannelTlsSettings(TlsSettings):
 class ChannelSettings(Section):
     """How the edge talks to services. Files are read again when they change."""
 
-<<<<<<< HEAD
-    tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+    tls: ChannelTlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
     token_file: FilePath | None = Field(
         default=None, description="Token that the edge shows to services, where they want one. Unset: none."
     )
@@ -108,9 +107,6 @@ class KeyLimits(Section):
     models: tuple[str, ...] | None = Field(
         default=None, description="Names of models that it may ask for. Unset: all models."
     )
-=======
-    tls: ChannelTlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
->>>>>>> consul
 
 
 class MediaSettings(Section):
@@ -145,7 +141,6 @@ class LogSettings(Section):
     format: Literal["text", "json"] = Field(default="text", description="A line for people, or one JSON object.")
 
 
-<<<<<<< HEAD
 class TracingSettings(Section):
     """OpenTelemetry traces; they need the extra `tracing`."""
 
@@ -154,7 +149,9 @@ class TracingSettings(Section):
     )
     sample_ratio: float = Field(
         default=1.0, ge=0, le=1, description="Share of the traces that begin here which are kept; a caller's own count."
-=======
+    )
+
+
 class ConsulSettings(Section):
     """A Consul agent that knows replicas. Its ACL token: `token_file`, or CONSUL_HTTP_TOKEN in the environment."""
 
@@ -170,7 +167,6 @@ class ConsulSettings(Section):
         pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
         max_length=50,
         description="Services are named `<prefix>-<modality>`, such as gpt-server-llm.",
->>>>>>> consul
     )
 
 

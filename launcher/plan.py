@@ -181,12 +181,8 @@ def _cpu_threads(config: StackConfig) -> dict[str, str]:
 
 def _edges(config: StackConfig, python: str) -> tuple[Process, ...]:
     settings = config.edge.model_dump(exclude_none=True, exclude={"port", "processes"})
-<<<<<<< HEAD
     settings |= _tracing(config) | {"log": config.log.model_dump(), "drain_timeout_s": config.drain_timeout_s}
-=======
-    settings |= {"log": config.log.model_dump(), "drain_timeout_s": config.drain_timeout_s}
     settings |= _consul(config, exclude={"advertise_host", "check"})
->>>>>>> consul
     return tuple(
         Process(f"{EDGE}-{index}", python, "gpt_server.edge", settings) for index in range(config.edge.processes)
     )
