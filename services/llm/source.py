@@ -3,23 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gpt_server.services.common.arguments import check_model as check_model
 from gpt_server.services.llm.engine import Capability, Problem
-
-
-def check_model(model: str, *needed: Sequence[str]) -> Sequence[Problem]:
-    """Returns what is wrong with a model's folder; nothing if `model` may be an id on a hub.
-
-    Args:
-        model: a folder or an id.
-        needed: of each of these groups of file names, the folder has at least one.
-    """
-    folder = Path(model)
-    if folder.is_dir():
-        missing = [names for names in needed if not any((folder / name).is_file() for name in names)]
-        return [Problem("model", f"{model} has no {' or '.join(names)}: not a model folder") for names in missing[:1]]
-    if folder.is_absolute() or model.startswith(".") or model.count("/") > 1:
-        return [Problem("model", f"no such folder: {model}")]
-    return []
 
 
 def check_adapters(adapters: Mapping[str, str]) -> Sequence[Problem]:
