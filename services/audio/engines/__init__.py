@@ -4,4 +4,7 @@ from collections.abc import Mapping
 
 ENGINES: Mapping[str, str] = {
     "fake": "gpt_server.services.audio.engines.fake:FakeEngine",
+    "funasr": "gpt_server.services.audio.engines.funasr:FunASREngine",
+    "spark_tts": "gpt_server.services.audio.engines.spark_tts:SparkTTSEngine",
+    "whisper": "gpt_server.services.audio.engines.whisper:WhisperEngine",
 }
