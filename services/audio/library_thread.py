@@ -19,7 +19,7 @@ class LibraryThread:
         self._requests = 0
 
     def running(self) -> int:
-        """Returns how many requests are at work: one that was left counts for as long as the library is busy with it."""
+        """Returns how many requests are at work: one that was left counts while the library is busy with it."""
         return max(self._requests, sum(not call.done() for call in self._calls))
 
     @contextmanager

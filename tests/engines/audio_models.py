@@ -1,6 +1,7 @@
 """Tiny audio models with random weights, in the formats in which such models are published."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def paraformer(folder: Path) -> None:
 
     folder.mkdir()
     torch.manual_seed(0)
-    words = "light door window music timer seven three kitchen garden hello".split()
+    words = re.findall(r"\w+", "light door window music timer seven three kitchen garden hello")
     tokens = ["<blank>", "<s>", "</s>", *words, *"你好世界天气", "<unk>"]
     sizes = {"attention_heads": 4, "linear_units": 64, "num_blocks": 2, "dropout_rate": 0.0}
     shapes = listener.config(32, 2)
@@ -107,7 +108,8 @@ def whisper(folder: Path) -> None:
         lang_to_id={f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES},
         task_to_id={task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
         no_timestamps_token_id=ids["<|notimestamps|>"], prev_sot_token_id=ids["<|startofprev|>"],
-        alignment_heads=[[0, 0], [1, 1]], max_initial_timestamp_index=50, suppress_tokens=[number for piece, number in vocab.items() if not _is_word(piece)], begin_suppress_tokens=[],
+        alignment_heads=[[0, 0], [1, 1]], max_initial_timestamp_index=50, suppress_tokens=[number for piece, number in vocab.items() if not _is_word(piece)],
+        begin_suppress_tokens=[],
     )  # fmt: skip
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

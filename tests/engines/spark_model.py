@@ -1,7 +1,11 @@
-"""A tiny Spark-TTS in the real format. Its codec has random weights; its language half keeps to the order of a real one:
-32 tokens of a voice, then tokens of speech without end, each drawn from thousands."""
+"""A tiny Spark-TTS in the real format.
+
+Its codec has random weights; its language half keeps to the order of a real one: 32 tokens of a voice, then tokens of
+speech without end, each drawn from thousands.
+"""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +14,11 @@ import yaml
 from safetensors.torch import save_file
 
 WIDTH = 32
-STYLES = (
+STYLES = re.findall(
+    r"\w+",
     "task_tts task_controllable_tts start_content end_content start_global_token end_global_token start_semantic_token "
-    "end_semantic_token start_style_label end_style_label gender_0 gender_1"
-).split()
+    "end_semantic_token start_style_label end_style_label gender_0 gender_1",
+)
 LEVELS = [f"{kind}_label_{level}" for kind in ("pitch", "speed") for level in range(5)]
 GLOBALS, SEMANTICS = 4096, 8192
 

@@ -1,4 +1,4 @@
-"""The spark_tts engine passes the suite with a tiny model in the real format: its speech is noise of the right length."""
+"""The spark_tts engine passes the suite with a tiny model in the real format: it speaks noise of the right length."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -16,7 +16,7 @@ from gpt_server.services.audio.engines.spark_tts.stream import OVERLAP, SoundStr
 from gpt_server.services.common.errors import EngineUnavailable, InvalidField, UnsupportedFeature
 from tests.engines import audio_models, spark_model
 from tests.engines.audio_suite import SpeechSuite, Subject, running, say
-from tests.support.service import running_service
+from tests.support.service import llm_service
 
 pytest.importorskip("flashtts")
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries say while they load
@@ -66,12 +66,12 @@ class TestSpark(SpeechSuite):
 async def test_the_language_half_is_an_llm_service(folder: Path) -> None:
     text, said = "Hello there, world.", {"tokens_per_character": 2, "chunk_s": 0.4, "temperature": 0.0}
     models = {"spark-tts": {"engine": "hf", "model": str(folder / "LLM")}}
-    async with running_service(models) as address:
+    async with llm_service(models) as service:
         async with running(SparkTTSEngine, str(folder), **said) as local:
             expected = await say(local, text, seed=1)
-        async with running(SparkTTSEngine, str(folder), llm_address=address, **said) as remote:
+        async with running(SparkTTSEngine, str(folder), llm_address=service.address, **said) as remote:
             assert np.array_equal(await say(remote, text, seed=1), expected)
-        async with running(SparkTTSEngine, str(folder), llm_address=address, llm_model="none", **said) as wrong:
+        async with running(SparkTTSEngine, str(folder), llm_address=service.address, llm_model="none", **said) as wrong:
             with pytest.raises(EngineUnavailable):
                 await say(wrong, text)
 

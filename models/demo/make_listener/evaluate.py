@@ -46,7 +46,7 @@ def mistakes(right: str, heard: str) -> int:
 def error_rate(
     model: Any, count: int, speakers: Sequence[str], seed: int = 99, is_written: bool = False
 ) -> tuple[float, float, list[tuple[str, str]]]:
-    """Returns the share of words that are wrong, seconds of work per second of speech, and the sentences with mistakes."""
+    """Returns the share of wrong words, seconds of work per second of speech, and the sentences with mistakes."""
     source, espeak = Random(seed), voices.Espeak()
     wrong = total = 0
     spoken_s = work_s = 0.0

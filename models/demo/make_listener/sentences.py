@@ -6,28 +6,30 @@ Every tenth sentence, by its hash, is kept out of training.
 import hashlib
 from random import Random
 
-DIGITS = "zero one two three four five six seven eight nine".split()
-TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth".split()
-MONTHS = "january february march april may june july august september october november december".split()
-WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-NAMES = (
+from models.demo.make_chat.tables import words
+
+DIGITS = words("zero one two three four five six seven eight nine")
+TEENS = words("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
+TENS = words("twenty thirty forty fifty sixty seventy eighty ninety")
+ORDINALS = words("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth")
+MONTHS = words("january february march april may june july august september october november december")
+WEEKDAYS = words("monday tuesday wednesday thursday friday saturday sunday")
+NAMES = words(
     "alice anna ben carlos clara david emma eric frank grace henry ivan jack julia karen laura linda lucas maria "
     "martin mia michael nina oliver paul peter robert sarah simon sophie thomas victor"
-).split()
-CITIES = (
+)
+CITIES = words(
     "amsterdam athens berlin boston cairo chicago dublin geneva hamburg helsinki lisbon london madrid melbourne "
     "moscow munich oslo paris prague rome seattle singapore sydney tokyo toronto vienna warsaw zurich"
-).split()
-COLOURS = "black blue brown green grey orange pink purple red white yellow".split()
-ROOMS = "kitchen bedroom bathroom garage office garden basement hall".split()
-SWITCHED = "light lamp radio fan heater camera television music printer dishwasher".split()
-OPENED = "door window curtain gate garage door".split()
-THINGS = "apples bottles books chairs cups eggs keys letters tickets tables pencils shirts".split()
-ANIMALS = "cat dog horse bird fish mouse rabbit cow sheep tiger".split()
-WEATHER = "sunny cloudy rainy windy cold warm hot stormy".split()
-TASKS = ("call {name}", "buy milk", "water the plants", "pay the rent", "feed the {animal}", "wash the car", "pack my bag")
+)
+COLOURS = words("black blue brown green grey orange pink purple red white yellow")
+ROOMS = words("kitchen bedroom bathroom garage office garden basement hall")
+SWITCHED = words("light lamp radio fan heater camera television music printer dishwasher")
+OPENED = words("door window curtain gate garage door")
+THINGS = words("apples bottles books chairs cups eggs keys letters tickets tables pencils shirts")
+ANIMALS = words("cat dog horse bird fish mouse rabbit cow sheep tiger")
+WEATHER = words("sunny cloudy rainy windy cold warm hot stormy")
+TASKS = words("call {name}|buy milk|water the plants|pay the rent|feed the {animal}|wash the car|pack my bag", "|")
 PROPER = {"i", *NAMES, *CITIES, *MONTHS, *WEEKDAYS}
 """What is written with a capital letter."""
 
@@ -149,6 +151,6 @@ def draw(source: Random, held_out: bool) -> str:
 
 def written(text: str) -> str:
     """Returns a sentence as one writes it: what the model says when it is asked for punctuation."""
-    words = [word.capitalize() if word in PROPER else word for word in text.split()]
-    mark = "?" if words[0] in ("what", "how", "will", "can") else "."
-    return " ".join([words[0].capitalize(), *words[1:]]) + mark
+    first, *rest = (word.capitalize() if word in PROPER else word for word in text.split())
+    mark = "?" if first in ("what", "how", "will", "can") else "."
+    return " ".join([first.capitalize(), *rest]) + mark

@@ -44,7 +44,9 @@ def check(config: EngineConfig) -> Sequence[Problem]:
     arguments, problems = read_arguments(Arguments, config)
     problems = [*check_model(config.model, *PARTS, from_hub=False), *problems]
     if importlib.util.find_spec("flashtts") is None:
-        message = "flashtts, which has the codec, is not installed here; install it: gpt-server engines install spark_tts"
+        message = (
+            "flashtts, which has the codec, is not installed here; install it: gpt-server engines install spark_tts"
+        )
         problems.append(Problem("engine", message))
     if config.adapters:
         problems.append(Problem("adapters", "adapters are not supported by the spark_tts engine"))

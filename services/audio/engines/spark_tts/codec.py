@@ -1,4 +1,4 @@
-"""The codec, BiCodec: sound to tokens and back, by the classes of flashtts (MIT), which are Spark-TTS's (Apache-2.0)."""
+"""The codec, BiCodec: sound to tokens and back, by classes of flashtts (MIT), taken from Spark-TTS (Apache-2.0)."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -134,7 +134,9 @@ class SparkTTSEngine(Speaker):
                         continue
                     voice = voice or self._vocabulary.sounds(preamble, "global")
                     if len(voice) != GLOBAL_TOKENS:
-                        raise EngineUnavailable(f"the language model gave {len(voice)} tokens of a voice, not {GLOBAL_TOKENS}")
+                        raise EngineUnavailable(
+                            f"the language model gave {len(voice)} tokens of a voice, not {GLOBAL_TOKENS}"
+                        )
                     stream = SoundStream(functools.partial(self._codec.decode, voice), self._arguments.chunk_s)
                 if stream.add(semantic):
                     samples = await self._thread.run(stream.sound)

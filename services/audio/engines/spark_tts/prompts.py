@@ -11,6 +11,8 @@ GENDERS: Mapping[str, int] = {"female": 0, "male": 1}
 LEVELS = (0.65, 0.9, 1.1, 1.5)
 """Where one of the five levels of pitch and speed ends and the next begins, as factors."""
 GLOBAL_TOKENS = 32
+_ENDS = ".!?\u3002\uff01\uff1f\u2026\n"
+"""What ends a sentence, in Latin and in Chinese script."""
 _LONGEST = 200
 """Characters that are spoken in one go."""
 
@@ -23,7 +25,7 @@ def level(factor: float | None) -> int:
 def sentences(text: str) -> list[str]:
     """Returns a text in stretches that the model speaks in one go, cut where sentences end, else at blanks."""
     found: list[str] = []
-    for part in re.findall(r"[^.!?。！？…\n]+[.!?。！？…\n]*|[.!?。！？…]+", text):
+    for part in re.findall(rf"[^{_ENDS}]+[{_ENDS}]*|[{_ENDS}]+", text):
         if found and len(found[-1]) + len(part) <= _LONGEST:
             found[-1] += part
         else:

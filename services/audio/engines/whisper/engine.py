@@ -70,7 +70,9 @@ class WhisperEngine(Transcriber):
     async def prepare_transcription(self, config: TranscriptionConfig) -> Prepared:
         """Turns the prompt into tokens, and refuses what the model does not have."""
         if config.keywords:
-            raise UnsupportedFeature("keywords", "must be empty; Whisper takes words that it is to expect in the prompt")
+            raise UnsupportedFeature(
+                "keywords", "must be empty; Whisper takes words that it is to expect in the prompt"
+            )
         if config.word_timestamps and not self._model.times_words:
             raise UnsupportedFeature(
                 "word_timestamps", "must not be set; the model's generation_config.json names no alignment_heads"

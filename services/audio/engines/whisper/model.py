@@ -104,7 +104,9 @@ class Model:
         timed = bool(config.word_timestamps)
         segments = [self._segment(one, said, end_s, timed) for one in found["segments"][0]]
         count = sum(len(one["tokens"]) for one in found["segments"][0])
-        spoken = [one for one in segments if one.text.strip() and one.start_s < end_s]  # not what it hears in the padding
+        spoken = [
+            one for one in segments if one.text.strip() and one.start_s < end_s
+        ]  # not what it hears in the padding
         return Heard(spoken, Usage(0 if prompt is None else len(prompt), count))
 
     def _options(self, config: TranscriptionConfig, prompt: torch.Tensor | None) -> dict[str, Any]:
