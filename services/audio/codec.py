@@ -6,12 +6,13 @@
 import io
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 import av.error
 import av.filter
 import numpy as np
+from av.audio.stream import AudioStream
 
 from gpt_server.services.audio.engine import AudioFormat, PcmFormat, Samples
 from gpt_server.services.common.errors import InvalidMedia
@@ -19,6 +20,8 @@ from gpt_server.services.common.errors import InvalidMedia
 FORMATS = "aac,aiff,amr,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,tta,voc,w64,wav,webm,wv,s16le"
 """Containers that are read. Those that refer to other files or addresses, such as playlists, are not among them."""
 PIECE_S = 1.0
+BUFFER_BYTES = 8192
+"""What FFmpeg waits for before it begins with raw samples: a quarter of a second of them."""
 MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 ANY_RATE_HZ = (8_000, 48_000)
 
@@ -83,9 +86,10 @@ class Decoder:
         if self._pcm is not None:
             layout = "stereo" if self._pcm.channels == 2 else "mono"
             options |= {"sample_rate": str(self._pcm.sample_rate_hz), "ch_layout": layout}
+            options |= {"probesize": "32", "analyzeduration": "0"}  # there is nothing to find out, and more may not come
         form = "s16le" if self._pcm is not None else None
         try:
-            self._container = av.open(self._file, format=form, options=options, metadata_errors="ignore")
+            self._container = av.open(self._file, format=form, options=options, metadata_errors="ignore", buffer_size=BUFFER_BYTES)
         except (av.error.FFmpegError, ValueError) as error:
             raise self._invalid(error) from None
         if not self._container.streams.audio:
@@ -189,13 +193,13 @@ class Encoder:
         self._written = _Written()
         options = {"flush_packets": "1", **dict(form.options)}
         self._container: Any = av.open(self._written, "w", format=form.container, options=options)
-        self._stream = self._container.add_stream(form.codec, rate=rate_hz)
+        self._stream = cast("AudioStream", self._container.add_stream(form.codec, rate=rate_hz))
         self._stream.codec_context.layout = "mono"
         self._stream.codec_context.format = form.sample_format
         if form.bit_rate:
             self._stream.codec_context.bit_rate = form.bit_rate
         self._resampler = av.AudioResampler(format=form.sample_format, layout="mono", rate=rate_hz)
-        self._tempo = _tempo(input_rate_hz, speed) if speed != 1 else None
+        self._tempo: Any = _tempo(input_rate_hz, speed) if speed != 1 else None
         self._samples = 0
 
     @property

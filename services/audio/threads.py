@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _threads = ThreadPoolExecutor(64, thread_name_prefix="audio")
@@ -14,14 +12,18 @@ _threads = ThreadPoolExecutor(64, thread_name_prefix="audio")
 _END: Any = object()
 
 
-async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Returns what a function that blocks returns. It is waited for, even if the task is cancelled meanwhile."""
-    loop = asyncio.get_running_loop()
-    running = loop.run_in_executor(_threads, partial(function, *args, **kwargs))
+async def in_thread(function: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
+    """Returns what a function that blocks returns.
+
+    If the task is cancelled meanwhile, `stop` is called, which makes the function give up, and its end is waited for.
+    """
+    running = asyncio.get_running_loop().run_in_executor(_threads, function)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
+        stop()
         await asyncio.wait([running])
+        running.exception()
         raise
 
 

@@ -13,9 +13,13 @@ class Upload(io.RawIOBase):
     """The file. Reading waits for what has not come; so does going to its end. It has no name and outlives nobody.
 
     Written and closed by one thread, read by another.
+
+    Args:
+        seekable: whether FFmpeg may go back and forth in it; it then wants to know where the end is before it begins.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seekable: bool = True) -> None:
+        self._seekable = seekable
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         self._changed = threading.Condition()
         self._length = 0
@@ -50,8 +54,8 @@ class Upload(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """It is."""
-        return True
+        """Says whether it is."""
+        return self._seekable
 
     def read(self, size: int = -1) -> bytes:
         """Returns the next bytes, as soon as there are any; none at the end."""
