@@ -108,7 +108,8 @@ def whisper(folder: Path) -> None:
         lang_to_id={f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES},
         task_to_id={task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
         no_timestamps_token_id=ids["<|notimestamps|>"], prev_sot_token_id=ids["<|startofprev|>"],
-        alignment_heads=[[0, 0], [1, 1]], max_initial_timestamp_index=50, suppress_tokens=[number for piece, number in vocab.items() if not _is_word(piece)],
+        alignment_heads=[[0, 0], [1, 1]], max_initial_timestamp_index=50,
+        suppress_tokens=[number for piece, number in vocab.items() if not _is_word(piece)],
         begin_suppress_tokens=[],
     )  # fmt: skip
     model.save_pretrained(folder)

@@ -9,6 +9,7 @@ import torch
 from flashtts.audio.detokenizer.spark_detokenizer import SparkDeTokenizerModel
 from flashtts.audio.tokenizer.spark_tokenizer import SparkTokenizer, SparkTokenizerModel
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
+from transformers.utils.logging import disable_progress_bar
 
 from gpt_server.services.audio.engine import Samples
 
@@ -22,6 +23,7 @@ class Codec:
     """The codec of one model folder. It belongs to one thread."""
 
     def __init__(self, folder: Path, device: str) -> None:
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines, perhaps of JSON
         self._device = torch.device(device)
         features = folder / "wav2vec2-large-xlsr-53"
         self._extractor: Any = Wav2Vec2FeatureExtractor.from_pretrained(features)

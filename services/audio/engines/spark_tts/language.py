@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
+from transformers.utils.logging import disable_progress_bar
 
 from gpt_server.services.audio.language_model import Drawing
 from gpt_server.services.audio.library_thread import LibraryThread
@@ -18,6 +19,7 @@ class LocalLanguageModel:
     """A causal model of transformers in this process."""
 
     def __init__(self, folder: Path, device: str, dtype: str, thread: LibraryThread) -> None:
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines, perhaps of JSON
         chosen = dtype if dtype == "auto" else getattr(torch, dtype)
         self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen).to(device).eval()
         self._thread = thread
