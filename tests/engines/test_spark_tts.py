@@ -29,13 +29,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest_asyncio.fixture(scope="class", loop_scope="session")
+async def subject(folder: Path) -> AsyncGenerator[Subject, None]:
+    async with running(SparkTTSEngine, str(folder), tokens_per_character=2, chunk_s=0.4) as started:
+        yield started
+
+
 class TestSpark(SpeechSuite):
     refuses = frozenset({"instructions", "language"})
-
-    @pytest_asyncio.fixture(scope="class", loop_scope="session")
-    async def subject(self, folder: Path) -> AsyncGenerator[Subject, None]:
-        async with running(SparkTTSEngine, str(folder), tokens_per_character=2, chunk_s=0.4) as started:
-            yield started
 
     async def test_it_is_cloned_from_a_recording(self, subject: Subject) -> None:
         reference = VoiceReference(audio_models.speech(), audio_models.SENTENCE)

@@ -15,19 +15,20 @@ from tests.engines.audio_suite import CONFIG, Subject, TranscriptionSuite, hear,
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries say while they load
 
 
+@pytest_asyncio.fixture(scope="class", loop_scope="session")
+async def subject(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Subject, None]:
+    folder = tmp_path_factory.mktemp("models") / "whisper"
+    audio_models.whisper(folder)
+    # Random weights never look right: trying again would take six times as long, and differ from time to time.
+    async with running(WhisperEngine, str(folder), temperature_fallback=False) as started:
+        yield started
+
+
 class TestWhisper(TranscriptionSuite):
     refuses = frozenset({"keywords"})
 
     def sound(self) -> Samples:
         return audio_models.speech()
-
-    @pytest_asyncio.fixture(scope="class", loop_scope="session")
-    async def subject(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Subject, None]:
-        folder = tmp_path_factory.mktemp("models") / "whisper"
-        audio_models.whisper(folder)
-        # Random weights never look right: trying again would take six times as long, and differ from time to time.
-        async with running(WhisperEngine, str(folder), temperature_fallback=False) as started:
-            yield started
 
     async def test_it_translates_and_knows_languages(self, subject: Subject) -> None:
         assert subject.details.capabilities == {"transcription", "translation"}

@@ -6,5 +6,6 @@ ENGINES: Mapping[str, str] = {
     "fake": "gpt_server.services.audio.engines.fake:FakeEngine",
     "funasr": "gpt_server.services.audio.engines.funasr:FunASREngine",
     "spark_tts": "gpt_server.services.audio.engines.spark_tts:SparkTTSEngine",
+    "vllm_omni": "gpt_server.services.audio.engines.vllm_omni:VLLMOmniEngine",
     "whisper": "gpt_server.services.audio.engines.whisper:WhisperEngine",
 }
