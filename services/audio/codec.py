@@ -86,10 +86,15 @@ class Decoder:
         if self._pcm is not None:
             layout = "stereo" if self._pcm.channels == 2 else "mono"
             options |= {"sample_rate": str(self._pcm.sample_rate_hz), "ch_layout": layout}
-            options |= {"probesize": "32", "analyzeduration": "0"}  # there is nothing to find out, and more may not come
+            options |= {
+                "probesize": "32",
+                "analyzeduration": "0",
+            }  # there is nothing to find out, and more may not come
         form = "s16le" if self._pcm is not None else None
         try:
-            self._container = av.open(self._file, format=form, options=options, metadata_errors="ignore", buffer_size=BUFFER_BYTES)
+            self._container = av.open(
+                self._file, format=form, options=options, metadata_errors="ignore", buffer_size=BUFFER_BYTES
+            )
         except (av.error.FFmpegError, ValueError) as error:
             raise self._invalid(error) from None
         if not self._container.streams.audio:

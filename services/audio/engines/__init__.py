@@ -3,5 +3,7 @@
 from collections.abc import Mapping
 
 ENGINES: Mapping[str, str] = {
+    "pocketsphinx": "gpt_server.services.audio.engines.pocketsphinx:PocketsphinxEngine",
+    "espeak": "gpt_server.services.audio.engines.espeak:EspeakEngine",
     "fake": "gpt_server.services.audio.engines.fake:FakeEngine",
 }
