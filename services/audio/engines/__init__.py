@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 ENGINES: Mapping[str, str] = {
+    "pocketsphinx": "gpt_server.services.audio.engines.pocketsphinx:PocketsphinxEngine",
+    "espeak": "gpt_server.services.audio.engines.espeak:EspeakEngine",
     "fake": "gpt_server.services.audio.engines.fake:FakeEngine",
     "funasr": "gpt_server.services.audio.engines.funasr:FunASREngine",
     "spark_tts": "gpt_server.services.audio.engines.spark_tts:SparkTTSEngine",
