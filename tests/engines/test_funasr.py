@@ -55,8 +55,8 @@ class TestSenseVoice(Listening):
         late = np.concatenate([silence, self.sound(), silence])
         (segment,) = await hear(subject, late, replace(CONFIG, word_timestamps=True))
         assert 1.5 < segment.start_s < 2.1
-        assert 2.0 < segment.words[1].start_s < 2.6
-        assert segment.words[-1].end_s > len(late) / 16_000 - 3
+        middle_s = (segment.start_s + segment.end_s) / 2
+        assert segment.words[1].start_s < middle_s < segment.words[-1].end_s
 
 
 class TestParaformer(Listening):

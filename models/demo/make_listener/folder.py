@@ -1,6 +1,7 @@
 """The model folder, in the format of the published SenseVoiceSmall, and a model of the library's classes in it."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,13 @@ def write_normalisation(folder: Path, mean: torch.Tensor, deviation: torch.Tenso
     )
 
 
+def read_normalisation(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns mean and deviation of each feature."""
+    rows = re.findall(r"<LearnRateCoef> 0 \[ (.*?) \]", (folder / "am.mvn").read_text(encoding="utf-8"))
+    shift, scale = (torch.tensor([float(one) for one in row.split()]) for row in rows)
+    return -shift, 1 / scale
+
+
 def write_pieces(folder: Path, texts: Iterable[str], count: int) -> Any:
     """Trains and writes the sentencepiece model; returns it, loaded. Piece 0 is CTC's blank."""
     import sentencepiece
@@ -113,6 +121,13 @@ def write_pieces(folder: Path, texts: Iterable[str], count: int) -> Any:
     )
     (folder / "bpe.vocab").unlink()
     (folder / "bpe.model").rename(folder / BPE_FILE)
+    return read_pieces(folder)
+
+
+def read_pieces(folder: Path) -> Any:
+    """Returns the sentencepiece model of a folder."""
+    import sentencepiece
+
     return sentencepiece.SentencePieceProcessor(model_file=str(folder / BPE_FILE))
 
 
@@ -129,3 +144,8 @@ def new_model(settings: dict[str, Any], pieces: int) -> torch.nn.Module:
 def write_weights(folder: Path, model: torch.nn.Module) -> None:
     """Writes `model.pt`: the weights in half precision, which the library makes whole again."""
     torch.save({name: value.half() for name, value in model.state_dict().items()}, folder / "model.pt")
+
+
+def read_weights(folder: Path, model: torch.nn.Module) -> None:
+    """Takes over the weights of a folder."""
+    model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))

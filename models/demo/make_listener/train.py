@@ -112,16 +112,16 @@ def loss_of(model: Any, lesson: tuple[Any, ...]) -> tuple[torch.Tensor, torch.Te
     return words, functional.cross_entropy(scores[:, :4].flatten(0, 1), tags.flatten())
 
 
-def train(model: Any, lessons: Lessons, steps: int, peak: float, into: Path) -> None:
-    """Trains with AdamW; the rate rises for 200 steps and falls as a cosine."""
+def train(model: Any, lessons: Lessons, steps: range, peak: float, into: Path) -> None:
+    """Trains with AdamW; the rate rises for 200 steps and falls as a cosine to the end of `steps`."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     model.train()
     for part in model.modules():
         if isinstance(part, torch.nn.Dropout):  # what is masked and the noise are enough, and drawing is slow
             part.p = 0.0
     mean = 0.0
-    for step in range(steps):
-        rate = peak * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-5
+    for step in steps:
+        rate = peak * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * step / steps.stop)) + 1e-5
         optimizer.param_groups[0]["lr"] = rate
         words, tags = loss_of(model, lessons.batch(32))
         optimizer.zero_grad()
@@ -142,23 +142,31 @@ def main() -> None:
     parser.add_argument("--publish", type=Path, required=True, help="the model folder")
     parser.add_argument("--utterances", type=int, default=6000)
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--resume", type=int, default=0, help="go on with the folder's own weights after this step")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     flags = parser.parse_args()
     torch.set_num_threads(flags.threads)
     torch.manual_seed(0)
-    source = Random(0)
+    source = Random(flags.resume)
     flags.publish.mkdir(parents=True, exist_ok=True)
     settings = model_folder.config(flags.size, flags.blocks)
-    model_folder.write_settings(flags.publish, settings)
-    texts = [sentences.draw(source, held_out=False) for _ in range(6000)]
-    pieces = model_folder.write_pieces(flags.publish, [*texts, *map(sentences.written, texts)], 600)
+    if flags.resume:
+        pieces = model_folder.read_pieces(flags.publish)
+    else:
+        model_folder.write_settings(flags.publish, settings)
+        texts = [sentences.draw(source, held_out=False) for _ in range(6000)]
+        pieces = model_folder.write_pieces(flags.publish, [*texts, *map(sentences.written, texts)], 600)
     lessons = Lessons(examples(flags.utterances, settings, source), pieces, source)
-    model_folder.write_normalisation(flags.publish, lessons.mean, lessons.deviation)
     model = model_folder.new_model(settings, pieces.get_piece_size())
+    if flags.resume:
+        lessons.mean, lessons.deviation = model_folder.read_normalisation(flags.publish)
+        model_folder.read_weights(flags.publish, model)
+    else:
+        model_folder.write_normalisation(flags.publish, lessons.mean, lessons.deviation)
     print(f"{sum(one.numel() for one in model.parameters())} parameters, {pieces.get_piece_size()} pieces", flush=True)
-    train(model, lessons, flags.steps, 2e-3, flags.publish)
+    train(model, lessons, range(flags.resume, flags.steps), 2e-3, flags.publish)
     model_folder.write_weights(flags.publish, model)
 
 
