@@ -96,12 +96,13 @@ def test_a_stream_is_as_long_as_its_tokens(count: int) -> None:
 
     stream, found = SoundStream(decode, 0.4), []
     for start in range(0, count, 7):
-        if stream.add(range(start, min(start + 7, count))):
+        stream.add(range(start, min(start + 7, count)))
+        while stream.ready:
             found.append(stream.sound())
     found.append(stream.rest())
     sound = np.concatenate(found)
     assert len(sound) == 320 * count
-    assert np.abs(sound - np.repeat(np.arange(count), 320)).max() == 0
+    assert np.abs(sound - np.repeat(np.arange(count), 320)).max() < 1e-4
 
 
 def test_the_folder_is_looked_at(tmp_path: Path) -> None:

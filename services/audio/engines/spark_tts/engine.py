@@ -138,7 +138,8 @@ class SparkTTSEngine(Speaker):
                             f"the language model gave {len(voice)} tokens of a voice, not {GLOBAL_TOKENS}"
                         )
                     stream = SoundStream(functools.partial(self._codec.decode, voice), self._arguments.chunk_s)
-                if stream.add(semantic):
+                stream.add(semantic)
+                while stream.ready:
                     samples = await self._thread.run(stream.sound)
                     yield SpeechOutput(samples, Usage(prompt_tokens, count)), preamble
                     preamble, prompt_tokens, count = [], 0, 0
