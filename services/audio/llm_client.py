@@ -35,7 +35,7 @@ class RemoteLanguageModel:
         else:
             credentials = grpc.ssl_channel_credentials(Path(ca_file).read_bytes())
             self._channel = grpc.aio.secure_channel(address, credentials, OPTIONS)
-        self._stub: LLMServiceAsyncStub = LLMServiceStub(self._channel)  # type: ignore[assignment]
+        self._stub: LLMServiceAsyncStub = LLMServiceStub(self._channel)
         self._model = model
 
     async def tokens(self, prompt: Sequence[int], drawing: Drawing) -> AsyncGenerator[Sequence[int], None]:
@@ -65,4 +65,4 @@ class RemoteLanguageModel:
 
     async def close(self) -> None:
         """Closes the channel."""
-        await self._channel.close()
+        await self._channel.close(None)

@@ -114,7 +114,8 @@ class SparkTTSEngine(Speaker):
                     spoken = self._vocabulary.sounds(made_up, "global")
                 async with aclosing(self._say(prompt + made_up, spoken, self._drawing(sentence, request))) as outputs:
                     async for output, preamble in outputs:
-                        made_up += preamble
+                        if not spoken:
+                            made_up += preamble
                         yield output
 
     async def _say(
