@@ -62,12 +62,16 @@ ENGINES: Sequence[Engine] = (
     Engine("llm", "fake"),
     Engine("embed", "sentence_transformers", "sentence_transformers", "embed-sentence-transformers"),
     Engine("embed", "fake"),
+    Engine("audio", "pocketsphinx", "pocketsphinx", "audio"),
+    Engine("audio", "espeak", "espeakng_loader", "audio"),
+    Engine("audio", "fake"),
 )
 
 #: Environment -> lock for machines without a GPU, lock for those with one.
 LOCKS: Mapping[str, tuple[str, str]] = {
     "llm-hf": ("llm-hf.lock", "llm-hf.lock"),
     "embed-sentence-transformers": ("embed-sentence-transformers.lock", "embed-sentence-transformers.lock"),
+    "audio": ("audio.lock", "audio.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
 }
 
