@@ -39,7 +39,7 @@ def transcription(body: ListeningBody, task: str, transcript: Transcript) -> Res
         shown |= _verbose(body, task, transcript)
     if form == "diarized_json":
         segments = [diarized(segment, i) for i, segment in enumerate(transcript.segments)]
-        shown |= {"task": task, "duration": transcript.finished.duration_s, "segments": segments}
+        shown |= {"task": task, "duration": round(transcript.finished.duration_s, 3), "segments": segments}
     return Response(orjson.dumps(shown), media_type="application/json")
 
 
@@ -82,8 +82,8 @@ def diarized(segment: pb.Segment, number: int) -> dict[str, Any]:
     return {
         "type": "transcript.text.segment",
         "id": f"seg_{number}",
-        "start": segment.start_s,
-        "end": segment.end_s,
+        "start": round(segment.start_s, 3),
+        "end": round(segment.end_s, 3),
         "text": segment.text,
         "speaker": segment.speaker,
     }
@@ -102,14 +102,16 @@ def _verbose(body: ListeningBody, task: str, transcript: Transcript) -> dict[str
     shown: dict[str, Any] = {
         "task": task,
         "language": transcript.finished.language,
-        "duration": transcript.finished.duration_s,
+        "duration": round(transcript.finished.duration_s, 3),
         "usage": {"type": "duration", "seconds": math.ceil(transcript.finished.duration_s)},
     }
     if "segment" in wanted:
         shown["segments"] = [_segment(body, segment, i) for i, segment in enumerate(transcript.segments)]
     if "word" in wanted:
         words = [word for segment in transcript.segments for word in segment.words]
-        shown["words"] = [{"word": word.text, "start": word.start_s, "end": word.end_s} for word in words]
+        shown["words"] = [
+            {"word": word.text, "start": round(word.start_s, 3), "end": round(word.end_s, 3)} for word in words
+        ]
     return shown
 
 
@@ -119,8 +121,8 @@ def _segment(body: ListeningBody, segment: pb.Segment, number: int) -> dict[str,
     return {
         "id": number,
         "seek": 0,
-        "start": segment.start_s,
-        "end": segment.end_s,
+        "start": round(segment.start_s, 3),
+        "end": round(segment.end_s, 3),
         "text": segment.text,
         "tokens": [],
         "temperature": body.temperature or 0.0,
