@@ -64,7 +64,7 @@ class RunningStack:
 
     @asynccontextmanager
     async def watching(self, child: str, number: int = 0) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-        """Yields what waits until a model of a service, the first unless another number is given, holds so many slots. No change is missed in between."""
+        """Yields what waits until a service's model, by its place, holds so many slots. No change is missed."""
         async with grpc.aio.insecure_channel(self.children()[child]["grpc"]) as channel:
             pictures = ModelServiceStub(channel).Watch(WatchRequest())
 
