@@ -22,6 +22,10 @@ from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
 from gpt_server.edge.requests import Exchanges, answer_http_error
 from gpt_server.edge.routes import (
+    audio_speech,
+    audio_transcriptions,
+    audio_translations,
+    audio_voices,
     chat_completions,
     classify,
     completions,
@@ -63,6 +67,10 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.include_router(score.router)
     app.include_router(moderations.router)
     app.include_router(classify.router)
+    app.include_router(audio_transcriptions.router)
+    app.include_router(audio_translations.router)
+    app.include_router(audio_speech.router)
+    app.include_router(audio_voices.router)
     app.include_router(models.router)
     app.include_router(tokenize.router)
     app.include_router(health.router)
@@ -77,7 +85,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
 def _add_middleware(app: FastAPI, edge: Edge) -> None:
     """The last one added is the first to see a request."""
     settings = edge.settings
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
     app.add_middleware(Authentication, keys=load_keys(settings))
     app.add_middleware(Exchanges, telemetry=edge.telemetry)
     if settings.cors_origins:

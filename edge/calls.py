@@ -43,6 +43,11 @@ class CallOptions:
 
 def call_options(request: Request, body: Body) -> CallOptions:
     """Returns the options for calls that answer `request`. Raises `ApiError`: the header x-request-timeout is wrong."""
+    return timed_options(request, to_param(body))
+
+
+def timed_options(request: Request, param_of: Callable[[str], str | None]) -> CallOptions:
+    """Returns the options for calls that answer a request without a body. Raises as `call_options`."""
     limit_s = edge_of(request).settings.request_timeout_s
     if (wanted := request.headers.get("x-request-timeout")) is not None:
         limit_s = min(limit_s, _seconds(wanted))
@@ -50,16 +55,25 @@ def call_options(request: Request, body: Body) -> CallOptions:
     trace = request.headers.get("traceparent", "")
     if trace.isascii() and trace.isprintable() and trace:
         metadata.append(("traceparent", trace))
-    return CallOptions(time.monotonic() + limit_s, tuple(metadata), to_param(body))
+    return CallOptions(time.monotonic() + limit_s, tuple(metadata), param_of)
 
 
 @asynccontextmanager
 async def llm_stub(edge: Edge, model: str, options: CallOptions) -> "AsyncIterator[LLMServiceAsyncStub]":
     """Picks who answers a call of one message; what goes wrong with the call becomes an `ApiError`."""
-    replica = edge.replicas.pick(model, model_pb2.MODEL_KIND_LLM)
+    async with channel_of(edge, model, model_pb2.MODEL_KIND_LLM, options) as channel:
+        yield LLMServiceStub(channel)
+
+
+@asynccontextmanager
+async def channel_of(
+    edge: Edge, model: str, kind: "model_pb2.ModelKind.ValueType", options: CallOptions
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Picks who answers a call of one message; what goes wrong with the call becomes an `ApiError`."""
+    replica = edge.replicas.pick(model, kind)
     replica.acquire()
     try:
-        yield LLMServiceStub(replica.channel)
+        yield replica.channel
     except grpc.aio.AioRpcError as error:
         raise from_rpc(error, options.to_param) from error
     finally:

@@ -13,8 +13,8 @@ from gpt_server.common.v1 import model_pb2
 from gpt_server.edge.calls import CallOptions
 from gpt_server.edge.context import Edge
 from gpt_server.edge.errors import ApiError, from_rpc, internal_error
-from gpt_server.edge.generation import REPEATABLE
 from gpt_server.edge.replicas import Replica
+from gpt_server.edge.streamed import REPEATABLE
 from gpt_server.edge.telemetry import Exchange
 from gpt_server.embed.v1 import embed_service_pb2 as pb
 from gpt_server.embed.v1.embed_service_pb2_grpc import EmbedServiceStub

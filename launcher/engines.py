@@ -66,6 +66,8 @@ ENGINES: Sequence[Engine] = (
     Engine("audio", "whisper", "transformers", "audio"),
     Engine("audio", "spark_tts", "flashtts", "audio-spark"),
     Engine("audio", "vllm_omni", "vllm_omni", "vllm-omni"),
+    Engine("audio", "pocketsphinx", "pocketsphinx", "audio"),
+    Engine("audio", "espeak", "espeakng_loader", "audio"),
     Engine("audio", "fake"),
 )
 

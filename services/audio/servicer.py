@@ -1,8 +1,8 @@
 """`gpt_server.audio.v1.AudioService` over any `AudioEngine`: translation, nothing else."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from gpt_server.services.audio.engine import (
 )
 from gpt_server.services.audio.incoming import Incoming
 from gpt_server.services.audio.threads import in_thread
-from gpt_server.services.common.errors import InvalidField
+from gpt_server.services.common.errors import InvalidField, ServiceError
 from gpt_server.services.common.models import Models, ServedModel
 
 REFERENCE_S = (0.5, 60.0)
@@ -48,7 +48,8 @@ class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
         wanted = checks.checked_config(wanted, model.details)
         engine: Transcriber = _side(model.engine, Transcriber)
         with model.admission.enter(priority=wanted.priority or 0) as ticket:
-            prepared = await engine.prepare_transcription(wanted)
+            with _fields_of_config():
+                prepared = await engine.prepare_transcription(wanted)
             await ticket.slot()
             async with Incoming(request_iterator, wanted.pcm, model.details.input_sample_rate_hz) as incoming:
                 yield responses.transcription_started(await incoming.open())
@@ -102,6 +103,16 @@ def _side(engine: AudioEngine, side: Any) -> Any:
     if not isinstance(engine, side):
         raise TypeError(f"{engine.name} says that it can what it cannot")
     return engine
+
+
+@contextmanager
+def _fields_of_config() -> Iterator[None]:
+    """Engines know the fields of `config`, not where it stands."""
+    try:
+        yield
+    except ServiceError as error:
+        error.field = error.field and f"config.{error.field}"
+        raise
 
 
 async def _config(messages: AsyncIterator[TranscribeRequest]) -> TranscriptionConfig:

@@ -125,7 +125,7 @@ class FakeEngine(Transcriber, Speaker):
     async def prepare_transcription(self, config: TranscriptionConfig) -> PreparedTranscription:
         """Looks at the script."""
         await self.gates["prepare"].passed()
-        _script(config.prompt, "config.prompt")
+        _script(config.prompt, "prompt")
         return PreparedTranscription(config)
 
     async def transcribe(

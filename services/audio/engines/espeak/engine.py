@@ -109,7 +109,7 @@ class EspeakEngine(Speaker):
             raise TypeError("prepared by another engine")
         async with aclosing(self._children.answers(prepared.message)) as answers:
             async for answer in answers:
-                yield SpeechOutput(np.frombuffer(answer, dtype="<i2").astype(np.float32) / 32768)
+                yield SpeechOutput(np.frombuffer(answer, dtype="<i2").astype(np.float32) / np.float32(32768))
 
 
 def _spoken_by(voice: str, language: str) -> str:
