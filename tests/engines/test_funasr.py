@@ -34,7 +34,7 @@ class Listening(TranscriptionSuite):
 
 
 class TestSenseVoice(Listening):
-    says = "march third"
+    says = "the meeting"
 
     @staticmethod
     def model(_: pytest.TempPathFactory) -> Path:

@@ -143,7 +143,7 @@ class VLLMOmniEngine(Speaker):
                 rest, expects_header = rest[HEADER.size :], False
             whole = len(rest) - len(rest) % 2
             if whole:
-                yield np.frombuffer(rest[:whole], "<i2").astype(np.float32) / 32768
+                yield np.frombuffer(rest[:whole], "<i2").astype(np.float32) / np.float32(32768)
                 rest = rest[whole:]
         if expects_header:
             raise EngineUnavailable("the model's server has sent no sound")
