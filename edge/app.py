@@ -31,6 +31,7 @@ from gpt_server.edge.routes import (
     completions,
     embeddings,
     health,
+    lora_adapters,
     models,
     moderations,
     rerank,
@@ -73,6 +74,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.include_router(audio_voices.router)
     app.include_router(models.router)
     app.include_router(tokenize.router)
+    app.include_router(lora_adapters.router)
     app.include_router(health.router)
     app.include_router(unserved.router)
 

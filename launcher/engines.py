@@ -61,6 +61,8 @@ ENGINES: Sequence[Engine] = (
     Engine("llm", "vllm", "vllm", "vllm"),
     Engine("llm", "fake"),
     Engine("embed", "sentence_transformers", "sentence_transformers", "embed-sentence-transformers"),
+    Engine("embed", "vllm", "vllm", "vllm"),
+    Engine("embed", "infinity", "infinity_emb", "embed-infinity"),
     Engine("embed", "fake"),
     Engine("audio", "funasr", "funasr", "audio"),
     Engine("audio", "whisper", "transformers", "audio"),
@@ -77,6 +79,7 @@ LOCKS: Mapping[str, tuple[str, str]] = {
     "embed-sentence-transformers": ("embed-sentence-transformers.lock", "embed-sentence-transformers.lock"),
     "audio": ("audio.lock", "audio.lock"),
     "audio-spark": ("audio-spark.lock", "audio-spark.lock"),
+    "embed-infinity": ("embed-infinity.lock", "embed-infinity.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
     "vllm-omni": ("vllm-omni-cuda.lock", "vllm-omni-cuda.lock"),  # it does not run without a GPU
 }

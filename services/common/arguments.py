@@ -1,42 +1,79 @@
-"""What every engine checks of its configuration before anything is loaded: the model's folder, and `engine_args`."""
+"""`engine_args` that are a library's own arguments: names, types and values are looked up in its dataclass of them."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TypeVar
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from gpt_server.services.common.engines import EngineConfig, Problem
-
-ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
+from gpt_server.services.common.engines import Problem
 
 
-def check_model(model: str, *needed: Sequence[str], from_hub: bool = True) -> Sequence[Problem]:
-    """Returns what is wrong with a model's folder; nothing if `model` may be an id on a hub.
+@dataclass(frozen=True, slots=True)
+class LibraryArguments:
+    """What `engine_args` of an engine may say.
 
-    Args:
-        model: a folder or an id.
-        needed: of each of these groups of file names, the folder has at least one.
-        from_hub: whether an id on a hub will do.
+    Attributes:
+        library: its name, for people.
+        theirs: type of each argument of the library's, by name.
+        own: those of the engine, which the library does not have.
+        elsewhere: those of the library's that are not taken, and why.
     """
-    folder = Path(model)
-    if folder.is_dir():
-        missing = [names for names in needed if not any((folder / name).exists() for name in names)]
-        return [Problem("model", f"{model} has no {' or '.join(names)}: not a model folder") for names in missing[:1]]
-    if not from_hub or folder.is_absolute() or model.startswith(".") or model.count("/") > 1:
-        return [Problem("model", f"no such folder: {model}")]
-    return []
+
+    library: str
+    theirs: Mapping[str, Any]
+    own: type[BaseModel]
+    elsewhere: Mapping[str, str]
+
+    def check(self, engine_args: Mapping[str, Any]) -> Sequence[Problem]:
+        """Returns which names or values are wrong."""
+        faults = {name: self._fault(name, value) for name, value in engine_args.items()}
+        return [Problem(f"engine_args.{name}", fault) for name, fault in faults.items() if fault]
+
+    def of_library(self, engine_args: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what is the library's, of arguments that were found right, over `defaults`; as its types."""
+        wanted = {**defaults, **{name: value for name, value in engine_args.items() if name not in self._ours}}
+        return {name: _adapter(self.theirs[name]).validate_python(value) for name, value in wanted.items()}
+
+    def of_engine(self, engine_args: Mapping[str, Any]) -> Any:
+        """Returns what is the engine's, of arguments that were found right: an `own`."""
+        return self.own(**{name: value for name, value in engine_args.items() if name in self._ours})
+
+    @property
+    def _ours(self) -> Mapping[str, Any]:
+        return self.own.model_fields
+
+    def _fault(self, name: str, value: Any) -> str:
+        if name in self.elsewhere:
+            return f"not taken here: {self.elsewhere[name]}"
+        known = {*self.theirs, *self._ours} - self.elsewhere.keys()
+        if name not in known:
+            meant = get_close_matches(name, known, 1)
+            return f"{self.library} has no such argument" + (f"; did you mean {meant[0]}?" if meant else "")
+        try:
+            _adapter(self._ours[name].annotation if name in self._ours else self.theirs[name]).validate_python(value)
+        except ValidationError as error:
+            return "; ".join(dict.fromkeys(fault["msg"] for fault in error.errors()))
+        return ""
 
 
-def read_arguments(kind: type[ArgumentsT], config: EngineConfig) -> tuple[ArgumentsT | None, Sequence[Problem]]:
-    """Returns `engine_args` as a class describes them, or `None` and what is wrong with them."""
-    try:
-        return kind.model_validate(dict(config.engine_args)), ()
-    except ValidationError as error:
-        return None, [_problem(kind, fault["loc"], fault["msg"], fault["type"]) for fault in error.errors()]
+def argument_types(arguments: type) -> Mapping[str, Any]:
+    """Returns the type of each field of a dataclass; `Any` where its name cannot be looked up."""
+    names = vars(sys.modules[arguments.__module__])
+
+    def kind(written: Any) -> Any:
+        try:
+            return eval(written, names) if isinstance(written, str) else written  # noqa: S307 (a library's own source)
+        except NameError:
+            return Any
+
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(arguments)
+    return {field.name: kind(field.type) for field in fields}
 
 
-def _problem(kind: type[BaseModel], path: Sequence[str | int], message: str, fault: str) -> Problem:
-    if fault == "extra_forbidden":
-        message = f"unknown; allowed are {', '.join(sorted(kind.model_fields))}"
-    return Problem(".".join(["engine_args", *map(str, path)]), message)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    has_config = dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, BaseModel))
+    return TypeAdapter(kind, config=None if has_config else ConfigDict(arbitrary_types_allowed=True))

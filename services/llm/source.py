@@ -1,19 +1,21 @@
-"""What can be said of a model without its library: whether its folder is one, and what it can do."""
+"""What can be said of a model without its library: whether its adapters are such, and what it can do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from gpt_server.services.common.arguments import check_model as check_model
-from gpt_server.services.llm.engine import Capability, Problem
+from gpt_server.services.llm.engine import Capability, EngineConfig, Problem
 
 
-def check_adapters(adapters: Mapping[str, str]) -> Sequence[Problem]:
-    """Returns which adapters are no folders of an adapter in PEFT's format."""
-    return [
+def check_adapters(config: EngineConfig) -> Sequence[Problem]:
+    """Returns which adapters are no folders of an adapter in PEFT's format, and whether there is a folder of more."""
+    problems = [
         Problem(f"adapters.{name}", f"{folder} has no adapter_config.json: not an adapter's folder")
-        for name, folder in adapters.items()
+        for name, folder in config.adapters.items()
         if not (Path(folder) / "adapter_config.json").is_file()
     ]
+    if config.adapter_folder is not None and not config.adapter_folder.is_dir():
+        problems.append(Problem("adapter_folder", f"no such folder: {config.adapter_folder}"))
+    return problems
 
 
 def capabilities(*, chats: bool, reasons: bool, calls: bool, sees: bool = False) -> frozenset[Capability]:

@@ -20,6 +20,7 @@ from tests.support.sounds import file_of, samples_of, silence, tone
 LIMIT_S = 10.0  # only so that a failure ends
 Stub = Any
 RAW = transcription_pb2.PcmFormat(sample_rate_hz=16_000)
+LIVE = transcription_pb2.TranscriptionConfig(model="fake-ear", pcm=RAW)
 
 
 @pytest.fixture
@@ -68,13 +69,14 @@ async def test_every_format_is_read(stub: Stub, form: Any) -> None:
 
 async def test_raw_samples_are_written_down_while_they_are_recorded(stub: Stub) -> None:
     call = stub.Transcribe()
-    await call.write(transcription_pb2.TranscribeRequest(config={"model": "fake-ear", "pcm": RAW}))
+    await call.write(transcription_pb2.TranscribeRequest(config=LIVE))
     second = file_of(tone(duration_s=1.0), "pcm")
     await call.write(transcription_pb2.TranscribeRequest(audio=second * 3))
     assert (await call.read()).HasField("started")
     assert (await call.read()).segments[0].text == "440"
     await call.done_writing()
-    assert (await rest(call))[-1].finished.duration_s == 3.0
+    left: list[Any] = [*await rest(call)]
+    assert left[-1].finished.duration_s == 3.0
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ async def test_a_caller_who_leaves_while_it_sends(service: RunningService, stub:
     """The decoder waits for bytes that never come."""
     engine, admission = service.engines["fake-ear"], service.admissions["fake-ear"]
     call = stub.Transcribe()
-    await call.write(transcription_pb2.TranscribeRequest(config={"model": "fake-ear", "pcm": RAW}))
+    await call.write(transcription_pb2.TranscribeRequest(config=LIVE))
     await call.write(transcription_pb2.TranscribeRequest(audio=file_of(tone(), "pcm")))
     await call.read()
     call.cancel()

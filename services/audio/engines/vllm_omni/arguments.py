@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpt_server.services.audio.engine import EngineConfig, Problem
-from gpt_server.services.common.arguments import check_model, read_arguments
+from gpt_server.services.common.own_arguments import read_arguments
+from gpt_server.services.common.source import check_model
 
 OURS = {"host", "port", "omni", "served_model_name", "api_key", "model", "ssl_keyfile", "ssl_certfile", "uds"}
 """Options of the server that this engine sets."""

@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpt_server.services.audio.engine import EngineConfig, Problem
-from gpt_server.services.common.arguments import check_model, read_arguments
+from gpt_server.services.common.own_arguments import read_arguments
+from gpt_server.services.common.source import check_model
 
 
 class Arguments(BaseModel):
