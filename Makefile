@@ -70,6 +70,9 @@ bench-edge: env-dev ## what the edge costs alone
 bench-hf: env-dev ## the hf engine beside transformers' own batching
 	$(BIN)/python -m bench.hf_batching
 
+bench-audio: env-dev ## speech and transcription through the edge beside their engines
+	$(BIN)/python -m bench.audio
+
 bench-embed: env-dev ## the embed service beside the library offline and infinity's server
 	$(BIN)/python -m bench.embed
 

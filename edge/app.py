@@ -25,6 +25,10 @@ from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
 from gpt_server.edge.requests import Exchanges, answer_http_error
 from gpt_server.edge.routes import (
+    audio_speech,
+    audio_transcriptions,
+    audio_translations,
+    audio_voices,
     chat_completions,
     classify,
     completions,
@@ -70,6 +74,10 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.include_router(score.router)
     app.include_router(moderations.router)
     app.include_router(classify.router)
+    app.include_router(audio_transcriptions.router)
+    app.include_router(audio_translations.router)
+    app.include_router(audio_speech.router)
+    app.include_router(audio_voices.router)
     app.include_router(models.router)
     app.include_router(tokenize.router)
     app.include_router(lora_adapters.router)
@@ -85,7 +93,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
 def _add_middleware(app: FastAPI, edge: Edge, tracing: Tracing) -> None:
     """The last one added is the first to see a request."""
     settings = edge.settings
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
     app.add_middleware(Authentication, keys=keys_of(settings), limits=edge.limits)
     app.add_middleware(Exchanges, telemetry=edge.telemetry, tracing=tracing)
     if settings.cors_origins:

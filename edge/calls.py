@@ -47,6 +47,12 @@ class CallOptions:
 
 def call_options(request: Request, body: Body) -> CallOptions:
     """Returns the options for calls that answer `request`. Raises `ApiError`: the header x-request-timeout is wrong."""
+    key = next((value for name in AFFINITY_KEYS if (value := getattr(body, name, None))), "")
+    return timed_options(request, to_param(body), key)
+
+
+def timed_options(request: Request, param_of: Callable[[str], str | None], affinity_key: str = "") -> CallOptions:
+    """Returns the options for calls that answer a request, whatever its body is. Raises as `call_options`."""
     edge = edge_of(request)
     limit_s = edge.settings.request_timeout_s
     if (wanted := request.headers.get("x-request-timeout")) is not None:
@@ -55,8 +61,7 @@ def call_options(request: Request, body: Body) -> CallOptions:
     metadata = [("x-request-id", exchange.request_id), *edge.replicas.channels.metadata]
     if exchange.traceparent:
         metadata.append(("traceparent", exchange.traceparent))
-    key = next((value for name in AFFINITY_KEYS if (value := getattr(body, name, None))), "")
-    return CallOptions(time.monotonic() + limit_s, tuple(metadata), to_param(body), key)
+    return CallOptions(time.monotonic() + limit_s, tuple(metadata), param_of, affinity_key)
 
 
 async def ask(

@@ -214,6 +214,11 @@ class EdgeSettings(BaseSettings):
         default=(), description='Origins whose pages may call the API from a browser; `["*"]`: all.'
     )
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="Largest request body, in bytes.")
+    max_upload_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024,
+        description="Largest request body with a file, in bytes. It is kept in a temporary file meanwhile.",
+    )
     request_timeout_s: float = Field(
         default=600.0, gt=0, description="Longest a request may take, in seconds; `x-request-timeout` shortens it."
     )

@@ -130,7 +130,7 @@ class LocalConfig(Section):
 class ModelConfig(Section):
     """One model."""
 
-    service: Literal["llm", "embed"] = Field(default="llm", description="The modality.")
+    service: Literal["llm", "embed", "audio"] = Field(default="llm", description="The modality.")
     engine: str = Field(description="Library that runs it; `gpt-server engines list` has their names.")
     model: str = Field(min_length=1, description="A folder, relative to this file, or a hub id such as `org/name`.")
     names: list[ServedName] = Field(default_factory=list, description="Names it is asked for by, main one first.")

@@ -152,7 +152,7 @@ def _service(config: StackConfig, replica: _Replica, python: str, devices: tuple
         {"CUDA_VISIBLE_DEVICES": ",".join(map(str, devices))} | _hub(config) | model.local.env,
         replica.keys,
         devices,
-        {} if model.gpus else _cpu_threads(config),
+        {} if model.gpus else _defaults(config),
     )
 
 
@@ -172,11 +172,14 @@ def _hub(config: StackConfig) -> dict[str, str]:
     return home | ({"HF_HUB_OFFLINE": "1"} if config.hub.offline else {})
 
 
-def _cpu_threads(config: StackConfig) -> dict[str, str]:
+def _defaults(config: StackConfig) -> dict[str, str]:
     """Shares the cores among the processes; threads that spin for work would take them from each other."""
     processes = config.edge.processes + sum(model.replicas for model in config.models.values())
     threads = max(1, (os.cpu_count() or 1) // processes)
-    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    openmp = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    return openmp | {
+        "GRPC_ENABLE_FORK_SUPPORT": "0"
+    }  # nobody forks; with it gRPC logs each child that an engine starts
 
 
 def _edges(config: StackConfig, python: str) -> tuple[Process, ...]:

@@ -27,6 +27,12 @@ def test_edge_alone() -> None:
     assert "edge_us_per_request" in whole_head
 
 
+def test_audio() -> None:
+    printed = output_of("bench.audio", "--rounds", "1", "--sentences", "1", "--long-s", "2")
+    assert [printed.count(name) for name in ("engine ", "edge, 8 at a time", "2 s")] == [2, 2, 1]
+    assert "edge_mb_peak" in printed
+
+
 def test_side_by_side(tmp_path: Path) -> None:
     options = ["--engine", "fake", "--rounds", "1", "--tokens", "4", "--out", str(tmp_path)]
     printed = output_of("bench.side_by_side", *options, "--loads", "1 stream", "64 whole")

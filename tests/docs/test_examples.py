@@ -24,6 +24,8 @@ PRINTED = [
     "2 vectors of 384",
     '"index":1',
     '"flagged":true',
+    "weather",
+    "server",
     "Hello",
 ]
 

@@ -1,14 +1,19 @@
 """Every field of a request is honoured, harmless or refused by name: none is dropped without a word."""
 
+import io
 from typing import Any, get_type_hints
 
 import orjson
 import pytest
 from google.protobuf.descriptor import Descriptor
 from openai.types import completion_create_params, embedding_create_params, moderation_create_params
+from openai.types.audio import speech_create_params, transcription_create_params, translation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from pydantic import ValidationError
 
+from gpt_server.audio.v1 import speech_pb2, transcription_pb2
+from gpt_server.edge.schemas.audio import SpeechRequest, TranscriptionRequest, TranslationRequest
+from gpt_server.edge.schemas.audio_fields import SPEECH_FIELDS, TRANSCRIPTION_FIELDS, TRANSLATION_FIELDS
 from gpt_server.edge.schemas.base import Body, Harmless, Honoured, Refused
 from gpt_server.edge.schemas.chat import ChatCompletionRequest
 from gpt_server.edge.schemas.completions import CompletionRequest
@@ -24,6 +29,7 @@ from gpt_server.edge.schemas.fields import CHAT_FIELDS, COMPLETION_FIELDS
 from gpt_server.edge.schemas.lora_adapters import LoadAdapterRequest, UnloadAdapterRequest
 from gpt_server.edge.schemas.tokenize import DetokenizeRequest, TokenizeRequest
 from gpt_server.edge.translation.generation import param_of
+from gpt_server.edge.uploads import Upload
 from gpt_server.embed.v1 import embed_service_pb2 as embed_pb
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 
@@ -79,6 +85,8 @@ VLLM_CHAT = [
 ]
 OURS = ["enable_thinking"]
 
+SOUND = Upload(io.BytesIO(b"x"), "a.wav", 1)
+
 BODIES: list[tuple[type[Body], dict[str, Any], Descriptor]] = [
     (
         ChatCompletionRequest,
@@ -95,6 +103,9 @@ BODIES: list[tuple[type[Body], dict[str, Any], Descriptor]] = [
     (ScoreRequest, {"model": "m", "text_1": "x", "text_2": "y"}, embed_pb.ScoreRequest.DESCRIPTOR),
     (ClassifyRequest, {"model": "m", "input": "x"}, embed_pb.ClassifyRequest.DESCRIPTOR),
     (ModerationRequest, {"input": "x"}, embed_pb.ClassifyRequest.DESCRIPTOR),
+    (TranscriptionRequest, {"model": "m", "file": SOUND}, transcription_pb2.TranscribeRequest.DESCRIPTOR),
+    (TranslationRequest, {"model": "m", "file": SOUND}, transcription_pb2.TranscribeRequest.DESCRIPTOR),
+    (SpeechRequest, {"model": "m", "input": "x"}, speech_pb2.SynthesizeRequest.DESCRIPTOR),
 ]
 each_body = pytest.mark.parametrize(("schema", "least", "message"), BODIES, ids=[body[0].__name__ for body in BODIES])
 
@@ -114,6 +125,14 @@ def test_every_field_of_the_sdk_is_decided_on() -> None:
 def test_every_field_of_the_sdk_for_vectors_and_moderation_is_decided_on() -> None:
     assert {*get_type_hints(embedding_create_params.EmbeddingCreateParams)} <= EMBEDDING_FIELDS.keys()
     assert {*get_type_hints(moderation_create_params.ModerationCreateParams)} <= MODERATION_FIELDS.keys()
+
+
+def test_every_field_of_the_sdk_for_audio_is_decided_on() -> None:
+    heard = transcription_create_params
+    for variant in (heard.TranscriptionCreateParamsNonStreaming, heard.TranscriptionCreateParamsStreaming):
+        assert {*get_type_hints(variant)} <= TRANSCRIPTION_FIELDS.keys()
+    assert {*get_type_hints(translation_create_params.TranslationCreateParams)} <= TRANSLATION_FIELDS.keys()
+    assert {*get_type_hints(speech_create_params.SpeechCreateParams)} <= SPEECH_FIELDS.keys()
 
 
 def test_every_extension_is_decided_on() -> None:

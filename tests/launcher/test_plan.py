@@ -47,7 +47,8 @@ def test_gpus_stay_where_they_are() -> None:
 def test_cpu_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     (alone,) = planned({"a": fake()}).services
-    assert alone.defaults == {"OMP_NUM_THREADS": "6", "OMP_WAIT_POLICY": "PASSIVE"}
+    expected = {"OMP_NUM_THREADS": "6", "OMP_WAIT_POLICY": "PASSIVE", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+    assert alone.defaults == expected
     first, *_, on_gpu = planned({"a": fake(), "b": fake(), "c": fake(gpus=1)}).services
     assert first.defaults["OMP_NUM_THREADS"] == "3"
     assert first == alone, "a running process is not restarted for it"

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from gpt_server.services.audio.__main__ import MODALITY as AUDIO
 from gpt_server.services.common.admission import Admission
 from gpt_server.services.common.config import ServiceSettings
 from gpt_server.services.common.service import Modality, Service
@@ -16,6 +17,11 @@ FAKE_CHAT: Mapping[str, Any] = {"fake-chat": {"engine": "fake", "model": "none"}
 FAKE_EMBED: Mapping[str, Any] = {
     f"fake-{task}": {"engine": "fake", "model": "none", "engine_args": {"task": task}}
     for task in ("embedding", "rerank", "classification")
+}
+
+FAKE_AUDIO: Mapping[str, Any] = {
+    f"fake-{name}": {"engine": "fake", "model": "none", "engine_args": {"task": task}}
+    for name, task in (("ear", "transcription"), ("voice", "speech"))
 }
 
 
@@ -52,6 +58,15 @@ async def embed_service(
 ) -> AsyncIterator[RunningService]:
     """Runs an embed service; arguments as of `llm_service`, by default with a fake model for each task."""
     async with _running(EMBED, models or FAKE_EMBED, load, settings) as running:
+        yield running
+
+
+@asynccontextmanager
+async def audio_service(
+    models: Mapping[str, Any] | None = None, *, load: bool = True, **settings: Any
+) -> AsyncIterator[RunningService]:
+    """Runs an audio service; arguments as of `llm_service`, by default with `fake-ear` and `fake-voice`."""
+    async with _running(AUDIO, models or FAKE_AUDIO, load, settings) as running:
         yield running
 
 
