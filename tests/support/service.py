@@ -9,6 +9,7 @@ from gpt_server.services.common.admission import Admission
 from gpt_server.services.common.config import ServiceSettings
 from gpt_server.services.common.service import Modality, Service
 from gpt_server.services.embed.__main__ import MODALITY as EMBED
+from gpt_server.services.image.__main__ import MODALITY as IMAGE
 from gpt_server.services.llm.__main__ import MODALITY
 from gpt_server.services.llm.servicer import LLMServicer
 
@@ -16,6 +17,10 @@ FAKE_CHAT: Mapping[str, Any] = {"fake-chat": {"engine": "fake", "model": "none"}
 FAKE_EMBED: Mapping[str, Any] = {
     f"fake-{task}": {"engine": "fake", "model": "none", "engine_args": {"task": task}}
     for task in ("embedding", "rerank", "classification")
+}
+
+FAKE_IMAGE: Mapping[str, Any] = {
+    "fake-image": {"engine": "fake", "model": "none", "limits": {"max_running": 2, "max_queued": 1}}
 }
 
 
@@ -52,6 +57,15 @@ async def embed_service(
 ) -> AsyncIterator[RunningService]:
     """Runs an embed service; arguments as of `llm_service`, by default with a fake model for each task."""
     async with _running(EMBED, models or FAKE_EMBED, load, settings) as running:
+        yield running
+
+
+@asynccontextmanager
+async def image_service(
+    models: Mapping[str, Any] | None = None, *, load: bool = True, **settings: Any
+) -> AsyncIterator[RunningService]:
+    """Runs an image service; arguments as of `llm_service`. `fake-image` has two slots and one place in the queue."""
+    async with _running(IMAGE, models or FAKE_IMAGE, load, settings) as running:
         yield running
 
 
