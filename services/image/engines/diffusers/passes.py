@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from PIL import Image as Pillow
 
-from gpt_server.services.image.engine import EngineConfig, Made, ModelDetails, Progress, Task
+from gpt_server.services.image.engine import EngineConfig, Made, ModelDetails, Picture, Progress, Task
 from gpt_server.services.image.engines.diffusers.model import load, parameters_of
 from gpt_server.services.image.engines.diffusers.previews import decode, foreseen, preview_steps
 
@@ -71,7 +72,7 @@ class Passes:
         finally:
             pipeline.maybe_free_model_hooks()
         for image, picture in zip(images, found, strict=True):
-            tell(Made(image, picture))
+            tell(Made(image, _masked(task, picture)))
 
     def _choose_adapter(self, pipeline: Any, adapter: str | None) -> None:
         if not self._adapters:
@@ -114,6 +115,11 @@ class Passes:
         return float(own) if own and own > 1 else GUIDANCE_FOR_NEGATIVE
 
 
+def _masked(task: Task, picture: Picture) -> Picture:
+    """Puts the image back outside the mask: an autoencoder brings nothing back exactly."""
+    return picture if task.mask is None else Pillow.composite(picture, task.images[0], task.mask)
+
+
 class _Watch:
     """Looks on after each step: tells of it, shows previews, stops."""
 
@@ -139,6 +145,6 @@ class _Watch:
             heading = foreseen(pipeline.scheduler, self._before, latents)
             pictures = decode(pipeline, heading, self._task.width_px, self._task.height_px)
             for image, picture in zip(self._images, pictures, strict=True):
-                self._tell(Made(image, picture, preview=shown.index(step + 1)))
+                self._tell(Made(image, _masked(self._task, picture), preview=shown.index(step + 1)))
         self._before = latents
         return tensors
