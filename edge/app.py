@@ -18,6 +18,7 @@ from gpt_server.edge.config import EdgeSettings
 from gpt_server.edge.context import Edge
 from gpt_server.edge.discovery import discovery_for
 from gpt_server.edge.errors import ErrorDocument
+from gpt_server.edge.files import FileStore
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
 from gpt_server.edge.requests import Exchanges, answer_http_error
@@ -27,6 +28,10 @@ from gpt_server.edge.routes import (
     completions,
     embeddings,
     health,
+    images_edits,
+    images_files,
+    images_generations,
+    images_variations,
     models,
     moderations,
     rerank,
@@ -44,7 +49,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
         ValueError: the API keys cannot be read.
     """
     replicas = ReplicaSet(partial(open_channel, settings=settings.channel))
-    edge = Edge(settings, replicas, MediaLoader(settings.media), Telemetry())
+    edge = Edge(settings, replicas, MediaLoader(settings.media), FileStore(settings.files), Telemetry())
     app = FastAPIOffline(  # /docs needs no other host for its scripts
         title="GPT Server",
         version=version("gpt-server"),
@@ -63,6 +68,10 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.include_router(score.router)
     app.include_router(moderations.router)
     app.include_router(classify.router)
+    app.include_router(images_generations.router)
+    app.include_router(images_edits.router)
+    app.include_router(images_variations.router)
+    app.include_router(images_files.router)
     app.include_router(models.router)
     app.include_router(tokenize.router)
     app.include_router(health.router)

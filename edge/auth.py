@@ -25,6 +25,8 @@ OPEN_PATHS = frozenset(
     }
 )
 """Paths that need no key: they say nothing but whether the server is well, and what its API looks like."""
+OPEN_PREFIX = "/v1/images/files/"
+"""Below it a file's name is its key."""
 
 
 def load_keys(settings: EdgeSettings) -> dict[str, bytes]:
@@ -63,7 +65,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises `ApiError` INVALID_API_KEY, before a byte of the body is read."""
-        if scope["type"] == "http" and self._keys and scope["path"] not in OPEN_PATHS:
+        if scope["type"] == "http" and self._keys and not _is_open(scope["path"]):
             exchange_of(scope).key_name = self._name_of_key(Headers(scope=scope).get("authorization", ""))
         await self._app(scope, receive, send)
 
@@ -77,6 +79,10 @@ class Authentication:
         if not matches:
             raise ApiError("INVALID_API_KEY", "The API key is not known to this server.")
         return matches[0]
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
 
 
 def _digest(key: str) -> bytes:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from gpt_server.edge.config import EdgeSettings
+from gpt_server.edge.files import FileStore
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
 from gpt_server.edge.telemetry import Exchange, Telemetry
@@ -19,6 +20,7 @@ class Edge:
     settings: EdgeSettings
     replicas: ReplicaSet
     media: MediaLoader
+    files: FileStore
     telemetry: Telemetry
     draining: bool = False
 

@@ -28,6 +28,7 @@ STATES = ("ready", "loading", "draining", "failed")
 KIND_NAMES: Mapping[int, str] = {
     model_pb2.MODEL_KIND_LLM: "text generation",
     model_pb2.MODEL_KIND_EMBED: "embeddings, reranking or classification",
+    model_pb2.MODEL_KIND_IMAGE: "images",
 }
 
 log = logging.getLogger(__name__)

@@ -62,12 +62,15 @@ ENGINES: Sequence[Engine] = (
     Engine("llm", "fake"),
     Engine("embed", "sentence_transformers", "sentence_transformers", "embed-sentence-transformers"),
     Engine("embed", "fake"),
+    Engine("image", "diffusers", "diffusers", "image-diffusers"),
+    Engine("image", "fake"),
 )
 
 #: Environment -> lock for machines without a GPU, lock for those with one.
 LOCKS: Mapping[str, tuple[str, str]] = {
     "llm-hf": ("llm-hf.lock", "llm-hf.lock"),
     "embed-sentence-transformers": ("embed-sentence-transformers.lock", "embed-sentence-transformers.lock"),
+    "image-diffusers": ("image-diffusers.lock", "image-diffusers.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
 }
 

@@ -50,7 +50,7 @@ def make_transformer() -> Any:
         guidance_embeds=False,
     )
     for name, parameter in model.named_parameters():
-        if ".norm" in name and ".linear." in name or name.startswith("proj_out"):
+        if (".norm" in name and ".linear." in name) or name.startswith("proj_out"):
             torch.nn.init.zeros_(parameter)
     model.set_attention_backend("_native_math")  # its backward pass is quicker on a CPU
     return model
