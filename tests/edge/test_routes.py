@@ -22,7 +22,7 @@ async def test_health(shared: httpx2.AsyncClient) -> None:
         ("POST", "/v1/responses"),
         ("GET", "/v1/responses/resp_1/input_items"),
         ("POST", "/v1/audio/speech"),
-        ("POST", "/v1/images/generations"),
+        ("POST", "/v1/videos"),
         ("GET", "/v1/files/f/content"),
         ("GET", "/v1/chat/completions"),
         ("DELETE", "/v1/chat/completions/c1"),

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gpt_server.services.image.engine import EngineConfig
 from gpt_server.services.image.engines.diffusers import DiffusersEngine
 from tests.engines import image_models
-from tests.engines.image_suite import ImageSuite, Subject, images, running, same, task
+from tests.engines.image_suite import ImageSuite, Subject, running
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the libraries say while models are built
 

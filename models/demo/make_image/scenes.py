@@ -78,13 +78,14 @@ def paint(scene: Scene, rng: random.Random) -> Image.Image:
     radius = RADII_PX[scene.size] * rng.uniform(0.97, 1.03) * (1.0 if scene.count == 1 else 0.7)
     for x, y in centres:
         at = (x + rng.uniform(-1, 1)) * SMOOTHING, (y + rng.uniform(-1, 1)) * SMOOTHING
-        _outline(pen, scene.shape, at, radius * SMOOTHING, COLOURS[scene.colour])
+        outline(pen, scene.shape, at, radius * SMOOTHING, COLOURS[scene.colour])
     return picture.reduce(SMOOTHING)
 
 
-def _outline(
+def outline(
     pen: ImageDraw.ImageDraw, shape: str, at: tuple[float, float], radius: float, fill: tuple[int, int, int]
 ) -> None:
+    """Draws a shape in the middle of its place."""
     x, y = at
     if shape == "circle":
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill)

@@ -8,6 +8,7 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting, AutoPipelineForText2Image
 
 from gpt_server.services.image.engine import Capability, EditKind, EngineConfig, ModelDetails
@@ -32,6 +33,8 @@ class LoadedModel:
 def load(config: EngineConfig) -> LoadedModel:
     """Loads everything that `config` names. Takes seconds to minutes; raises what the library raises."""
     diffusers.utils.logging.disable_progress_bar()  # the log of a service is lines, perhaps of JSON
+    diffusers.utils.logging.set_verbosity_error()  # its warnings repeat parts of prompts
+    transformers.utils.logging.disable_progress_bar()
     arguments = Arguments.model_validate(dict(config.engine_args))
     loaded = _construct(config, arguments)
     for name, folder in config.adapters.items():
@@ -60,7 +63,7 @@ def _construct(config: EngineConfig, arguments: Arguments) -> Any:
         device = "cuda" if config.gpus else "cpu"
     wanted: dict[str, Any] = {"revision": arguments.revision, "variant": arguments.variant}
     if arguments.dtype != "auto" or device == "cpu":
-        wanted["torch_dtype"] = torch.float32 if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
+        wanted["dtype"] = torch.float32 if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
     if (quantization := arguments.quantization) is not None:
         wanted["quantization_config"] = diffusers.PipelineQuantizationConfig(
             quant_backend=quantization.quant_backend,
