@@ -24,6 +24,8 @@ PRINTED = [
     "2 vectors of 384",
     '"index":1',
     '"flagged":true',
+    "/v1/images/files/",
+    "(128, 128)",
     "Hello",
 ]
 

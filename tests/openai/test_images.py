@@ -75,7 +75,7 @@ async def test_one_image_of_a_reader(client: openai.AsyncOpenAI) -> None:
 
 
 async def test_variations(client: openai.AsyncOpenAI) -> None:
-    with pytest.warns(DeprecationWarning):  # OpenAI itself serves it no more
+    with pytest.warns(DeprecationWarning, match="deprecated"):  # OpenAI itself serves it no more
         made = await client.images.create_variation(model="fake-image", image=png(), n=2, response_format="url")
     assert made.data
     assert len({image.url for image in made.data}) == 2
