@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-all lint format protos docs lock bench bench-edge bench-hf bench-vllm env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-all lint format protos docs lock bench bench-edge bench-hf bench-image bench-vllm env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,13 +53,16 @@ docs: env-dev ## write the generated reference pages of docs/ again
 lock: env-dev ## resolve requirements/*.lock again; UPGRADE=1 takes the newest versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock.sh $(if $(UPGRADE),--upgrade)
 
-bench: bench-edge bench-hf bench-vllm ## all measurements: tables, and figures in build/bench
+bench: bench-edge bench-hf bench-image bench-vllm ## all measurements: tables, and figures in build/bench
 
 bench-edge: env-dev ## what the edge costs alone
 	$(BIN)/python -m bench.edge_alone
 
 bench-hf: env-dev ## the hf engine beside transformers' own batching
 	$(BIN)/python -m bench.hf_batching
+
+bench-image: env-dev ## what the way to an image costs
+	$(BIN)/python -m bench.image
 
 bench-vllm: env-dev ## our path to vLLM beside its own server, LiteLLM and SMG
 	$(BIN)/python -m bench.side_by_side

@@ -220,7 +220,8 @@ def request_fields() -> str:
 No field is dropped without a word. It is **honoured**, or **harmless** (accepted; it changes nothing here, and by its
 OpenAI meaning need not), or **refused** by name with 400 `unsupported_parameter`; so is a field that is in no table.
 What an honoured field means and allows stands at the field of the gRPC API ([llm](../protos/gpt_server/llm/v1),
-[embed](../protos/gpt_server/embed/v1), [image](../protos/gpt_server/image/v1)) that it becomes. An engine that cannot honour it refuses it, by name too.
+[embed](../protos/gpt_server/embed/v1), [image](../protos/gpt_server/image/v1)) that it becomes. An engine that cannot
+honour it refuses it, by name too.
 
 {chr(10).join(part + chr(10) for part in parts)}
 ## Engines
