@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-all lint format protos docs lock bench bench-edge bench-hf bench-image bench-vllm env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-all lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,15 +18,18 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/clients
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_infinity --ignore=tests/clients
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
 
-test-engines: env-dev ## the real vLLM, in an environment of its own
+test-engines: env-dev ## the real vLLM and infinity, each in an environment of its own
 	@tools/engine_env.sh vllm
 	@# vLLM leaves sockets to the garbage collector, which complains whenever it comes by.
 	.venvs/test-vllm/bin/python -m pytest -p no:unraisableexception tests/with_vllm
+	@tools/engine_env.sh infinity
+	@# Its environment has nothing of the edge's, which the other tests' fixtures start.
+	.venvs/test-infinity/bin/python -m pytest --confcutdir=tests/with_infinity tests/with_infinity
 
 test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
 	$(BIN)/pytest tests/clients
@@ -53,13 +56,16 @@ docs: env-dev ## write the generated reference pages of docs/ again
 lock: env-dev ## resolve requirements/*.lock again; UPGRADE=1 takes the newest versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock.sh $(if $(UPGRADE),--upgrade)
 
-bench: bench-edge bench-hf bench-image bench-vllm ## all measurements: tables, and figures in build/bench
+bench: bench-edge bench-hf bench-embed bench-image bench-vllm ## all measurements: tables, and figures in build/bench
 
 bench-edge: env-dev ## what the edge costs alone
 	$(BIN)/python -m bench.edge_alone
 
 bench-hf: env-dev ## the hf engine beside transformers' own batching
 	$(BIN)/python -m bench.hf_batching
+
+bench-embed: env-dev ## the embed service beside the library offline and infinity's server
+	$(BIN)/python -m bench.embed
 
 bench-image: env-dev ## what the way to an image costs
 	$(BIN)/python -m bench.image

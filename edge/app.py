@@ -32,6 +32,7 @@ from gpt_server.edge.routes import (
     images_files,
     images_generations,
     images_variations,
+    lora_adapters,
     models,
     moderations,
     rerank,
@@ -74,6 +75,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.include_router(images_files.router)
     app.include_router(models.router)
     app.include_router(tokenize.router)
+    app.include_router(lora_adapters.router)
     app.include_router(health.router)
     app.include_router(unserved.router)
 

@@ -146,6 +146,9 @@ class EdgeSettings(BaseSettings):
     allow_unauthenticated: bool = Field(
         default=False, description="Whether to listen beyond this machine without any API key."
     )
+    allow_adapter_changes: bool = Field(
+        default=False, description="Whether callers may load and unload adapters (/v1/load_lora_adapter)."
+    )
     cors_origins: tuple[str, ...] = Field(
         default=(), description='Origins whose pages may call the API from a browser; `["*"]`: all.'
     )

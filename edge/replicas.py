@@ -128,12 +128,21 @@ class ReplicaSet:
         Raises:
             ApiError: WRONG_MODEL_KIND, MODEL_LOADING or MODEL_NOT_FOUND.
         """
+        model = self.served_as(model)
         self._check_kind(model, kind)
         ready = [replica for replica in self if replica.serves(model) and replica not in excluded]
         if not ready:
             raise self._nobody(model)
         two = random.sample(ready, min(2, len(ready)))
         return min(two, key=lambda replica: replica.load(model))
+
+    def serving(self, model: str, kind: model_pb2.ModelKind.ValueType) -> list[Replica]:
+        """Returns all replicas that can answer a request. Raises `ApiError` as `pick`."""
+        self._check_kind(model, kind)
+        ready = [replica for replica in self if replica.serves(model)]
+        if not ready:
+            raise self._nobody(model)
+        return ready
 
     def ready_models(self) -> dict[str, model_pb2.ModelDescription]:
         """Returns the names that can be asked for now, aliases included, in alphabetical order."""
@@ -154,6 +163,14 @@ class ReplicaSet:
             if replica.serves(model):
                 return replica.models[model].model
         raise self._nobody(model)
+
+    def served_as(self, model: str) -> str:
+        """Returns the base model's name for an adapter that no replica has and that those of the base load."""
+        base, mark, _ = model.rpartition(":")
+        if not mark or any(replica.serves(model) for replica in self):
+            return model
+        bases = (replica.models[base].model for replica in self if replica.serves(base))
+        return base if any(model_pb2.CAPABILITY_ADAPTER_LOADING in found.capabilities for found in bases) else model
 
     def is_known(self, model: str) -> bool:
         """Whether a replica serves the name, has served it, or is meant to."""

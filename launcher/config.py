@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from gpt_server.launcher.yaml_file import BadConfig, YamlFile, read
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+AdapterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 ServedName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S+$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 EDGE = "edge"
@@ -35,6 +36,9 @@ class EdgeConfig(Section):
     api_keys_file: str | None = Field(default=None, description="File with one API key a line, `name:key` or `key`.")
     allow_unauthenticated: bool | None = Field(
         default=None, description="Listen beyond this machine without any API key."
+    )
+    allow_adapter_changes: bool | None = Field(
+        default=None, description="Whether callers may load and unload adapters (/v1/load_lora_adapter)."
     )
     cors_origins: list[str] | None = Field(
         default=None, description="Origins whose pages may call the API from a browser."
@@ -104,7 +108,13 @@ class ModelConfig(Section):
     replicas: int = Field(default=1, ge=0, le=1024, description="How many processes run it; 0 switches it off.")
     gpus: int = Field(default=0, ge=0, le=1024, description="GPUs of each replica; 0: it runs on the CPU.")
     limits: LimitsConfig = Field(default=LimitsConfig(), description="How much each replica takes on at a time.")
-    adapters: dict[DnsLabel, str] = Field(default_factory=dict, description="Adapters (LoRA): name to folder.")
+    adapters: dict[AdapterName, str] = Field(
+        default_factory=dict,
+        description="Adapters (LoRA): name to folder; asked for as `<main name>:<name>` or `<name>`.",
+    )
+    adapter_folder: str | None = Field(
+        default=None, description="More adapters may be loaded from folders in this one while it runs. Unset: none may."
+    )
     engine_args: dict[str, Any] = Field(default_factory=dict, description="Arguments of the engine's own library.")
     local: LocalConfig = Field(default=LocalConfig(), description="What matters on one machine only.")
     kubernetes: dict[str, Any] = Field(default_factory=dict, description="What matters in a cluster only.")
@@ -125,7 +135,7 @@ class StackConfig(Section):
         """Returns the names a model is asked for by: the main one, its aliases, its adapters."""
         model = self.models[key]
         names = model.names or [key]
-        return [*names, *(f"{names[0]}:{adapter}" for adapter in model.adapters)]
+        return [*names, *(name for adapter in model.adapters for name in (f"{names[0]}:{adapter}", adapter))]
 
 
 def load(path: Path) -> tuple[StackConfig, YamlFile]:
@@ -152,7 +162,9 @@ def check(file: YamlFile) -> StackConfig:
 
 def _with_folders(model: ModelConfig, base: Path) -> ModelConfig:
     adapters = {name: _path(folder, base) for name, folder in model.adapters.items()}
-    return model.model_copy(update={"model": _folder_or_id(model.model, base), "adapters": adapters})
+    more = model.adapter_folder and _path(model.adapter_folder, base)
+    changed = {"model": _folder_or_id(model.model, base), "adapters": adapters, "adapter_folder": more}
+    return model.model_copy(update=changed)
 
 
 def _folder_or_id(model: str, base: Path) -> str:
@@ -172,6 +184,8 @@ def _fault(file: YamlFile, fault: Any) -> str:
         return file.problem(key, f"unknown key{_allowed(key)}")
     if fault["type"] == "missing":
         return file.problem(key, "is required")
+    if fault["type"] == "string_pattern_mismatch" and fault["loc"][-3:-2] == ("adapters",):
+        return file.problem(key, "must be a name: up to 63 letters, digits, '.', '_' and '-'")
     if fault["type"] == "string_pattern_mismatch" and "[key]" in fault["loc"]:
         return file.problem(key, "must be a DNS label: lower-case letters, digits and hyphens, at most 63")
     message: str = fault["msg"]

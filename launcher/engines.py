@@ -61,6 +61,8 @@ ENGINES: Sequence[Engine] = (
     Engine("llm", "vllm", "vllm", "vllm"),
     Engine("llm", "fake"),
     Engine("embed", "sentence_transformers", "sentence_transformers", "embed-sentence-transformers"),
+    Engine("embed", "vllm", "vllm", "vllm"),
+    Engine("embed", "infinity", "infinity_emb", "embed-infinity"),
     Engine("embed", "fake"),
     Engine("image", "diffusers", "diffusers", "image-diffusers"),
     Engine("image", "fake"),
@@ -71,6 +73,7 @@ LOCKS: Mapping[str, tuple[str, str]] = {
     "llm-hf": ("llm-hf.lock", "llm-hf.lock"),
     "embed-sentence-transformers": ("embed-sentence-transformers.lock", "embed-sentence-transformers.lock"),
     "image-diffusers": ("image-diffusers.lock", "image-diffusers.lock"),
+    "embed-infinity": ("embed-infinity.lock", "embed-infinity.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
 }
 

@@ -155,7 +155,9 @@ def _service(config: StackConfig, replica: _Replica, python: str, devices: tuple
 
 
 def _settings_of(config: StackConfig, key: str) -> dict[str, Any]:
-    model = config.models[key].model_dump(include={"engine", "model", "gpus", "limits", "adapters", "engine_args"})
+    model = config.models[key].model_dump(
+        include={"engine", "model", "gpus", "limits", "adapters", "adapter_folder", "engine_args"}
+    )
     return model | {"names": config.models[key].names or [key]}
 
 

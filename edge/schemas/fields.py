@@ -159,3 +159,18 @@ DETOKENIZE_FIELDS: FieldTable = {
     "tokens": _copied("token_ids"),
 }
 """Fields of POST /detokenize."""
+
+LOAD_ADAPTER_FIELDS: FieldTable = {
+    "lora_name": _copied("name"),
+    "lora_path": _copied("folder"),
+    "base_model_name": _copied("model"),
+    "load_inplace": _copied("replace"),
+    "is_3d_lora_weight": _off("A special layout of weights"),
+}
+"""Fields of POST /v1/load_lora_adapter."""
+
+UNLOAD_ADAPTER_FIELDS: FieldTable = {
+    "lora_name": _copied("adapter"),
+    "lora_int_id": Harmless("A number of vLLM's own; the name says which adapter it is."),
+}
+"""Fields of POST /v1/unload_lora_adapter."""

@@ -5,6 +5,7 @@ units; the configuration reference is made from them.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+AdapterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 ServedName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S+$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -76,8 +78,14 @@ class ModelSettings(Section):
     names: tuple[ServedName, ...] = Field(
         default=(), description="Names the model is asked for by, the first is primary. Empty: its key."
     )
-    adapters: dict[DnsLabel, str] = Field(
-        default_factory=dict, description="Adapters (LoRA): name to folder; served as `<primary name>:<name>`."
+    adapters: dict[AdapterName, str] = Field(
+        default_factory=dict,
+        description="Adapters (LoRA): name to folder; served as `<primary name>:<name>` and as `<name>`.",
+    )
+    adapter_folder: Path | None = Field(
+        default=None,
+        description="Adapters may be loaded while the model runs from folders in this one: when a request names "
+        "`<primary name>:<folder>`, or by `LoadAdapter`. Unset: none may.",
     )
     gpus: int = Field(default=0, ge=0, description="GPUs the engine may use; 0: it runs on the CPU.")
     limits: LimitSettings = Field(default=LimitSettings(), description="What it takes on at a time.")
@@ -110,7 +118,7 @@ class ServiceSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "ServiceSettings":
-        counts = Counter(name for key, model in self.models.items() for name in served_names(key, model))
+        counts = Counter(name for key, model in self.models.items() for name, _ in _served_names(key, model))
         if twice := sorted(name for name, count in counts.items() if count > 1):
             raise ValueError(f"served under more than one model: {', '.join(twice)}")
         return self
@@ -130,6 +138,16 @@ class ServiceSettings(BaseSettings):
 
 def served_names(key: str, model: ModelSettings) -> dict[str, str | None]:
     """Returns every name a model answers to, the primary one first, and the adapter behind it if any."""
+    return dict(_served_names(key, model))
+
+
+def _served_names(key: str, model: ModelSettings) -> Iterator[tuple[str, str | None]]:
     names = model.names or (key,)
-    adapters = {f"{names[0]}:{adapter}": adapter for adapter in model.adapters}
-    return dict.fromkeys(names) | adapters
+    yield from ((name, None) for name in names)
+    for adapter in model.adapters:
+        yield from ((name, adapter) for name in adapter_names(names[0], adapter))
+
+
+def adapter_names(primary: str, adapter: str) -> tuple[str, str]:
+    """Returns the names that an adapter of a model answers to."""
+    return f"{primary}:{adapter}", adapter

@@ -52,6 +52,7 @@ class Modality(Generic[E]):
         engines: engine name -> `module:Class`.
         engine_config: turns a model's settings into the argument of the engine's class.
         add_servicer: adds the service's servicer, over these models, to a server.
+        loads_adapters: whether adapters may be loaded while a model runs.
     """
 
     service_name: str
@@ -59,6 +60,7 @@ class Modality(Generic[E]):
     engines: Mapping[str, str]
     engine_config: Callable[[ModelSettings], Any]
     add_servicer: Callable[[Models[E], grpc.aio.Server], None]
+    loads_adapters: bool = False
 
 
 def check(modality: Modality[Any], settings: ServiceSettings) -> list[Problem]:
@@ -72,6 +74,8 @@ def check(modality: Modality[Any], settings: ServiceSettings) -> list[Problem]:
             continue
         found = engine.check(modality.engine_config(model))
         problems += [Problem(f"models.{key}.{problem.key}", problem.message) for problem in found]
+        if model.adapter_folder is not None and not modality.loads_adapters:
+            problems.append(Problem(f"models.{key}.adapter_folder", "this service loads no adapters while it runs"))
     return problems
 
 
@@ -208,7 +212,9 @@ class Service(Generic[E]):
 
 def _served(modality: Modality[E], key: str, model: ModelSettings) -> ServedModel[E]:
     admission = Admission(model.limits.max_running, model.limits.max_queued)
-    return ServedModel(key, served_names(key, model), model.engine, modality.kind, admission)
+    return ServedModel(
+        key, served_names(key, model), model.engine, modality.kind, admission, adapter_folder=model.adapter_folder
+    )
 
 
 def _announce(path: Path, ports: Mapping[str, Any]) -> None:

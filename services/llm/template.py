@@ -1,14 +1,24 @@
-"""What a request tells a chat template beside its messages: thinking, and variables of the template's own."""
+"""What a request tells a chat template: who speaks, which tools there are, thinking, the template's own variables."""
 
 import json
 from collections.abc import Collection
 from typing import Any
 
 from gpt_server.services.common.errors import InvalidField, UnsupportedFeature
-from gpt_server.services.llm.engine import Reasoning
+from gpt_server.services.llm.engine import Message, Reasoning, Tool
 
 SWITCHES = ("enable_thinking", "thinking")
 """What templates call the variable that turns thinking on and off."""
+
+
+def role(message: Message, template: str) -> str:
+    """Returns who speaks, as a template knows them: to one that knows no developer, it is the system."""
+    return "system" if message.role == "developer" and "developer" not in template else message.role
+
+
+def parameters(tool: Tool) -> dict[str, Any]:
+    """Returns the JSON Schema of a tool's arguments; a tool without one takes none."""
+    return json.loads(tool.parameters) if tool.parameters else {"type": "object", "properties": {}}
 
 
 def thinking(template: str, reasoning: Reasoning | None, thinks: bool) -> dict[str, Any]:

@@ -39,6 +39,17 @@ def test_side_by_side(tmp_path: Path) -> None:
     assert (tmp_path / "side_by_side.svg").read_text().startswith("<svg")
 
 
+def test_embed(tmp_path: Path) -> None:
+    options = ["--rounds", "1", "--texts", "64", "--without-infinity", "--out", str(tmp_path)]
+    printed = output_of("bench.embed", *options)
+    document = json.loads((tmp_path / "embed.json").read_text())
+    assert list(document["medians"]) == ["short", "mixed lengths"]
+    for by_way in document["medians"].values():
+        assert list(by_way) == ["library, offline", "edge + service"]
+        assert all(figures["texts_per_s"] > 0 for figures in by_way.values())
+    assert printed.count("x the texts/s of the library offline") == 4
+
+
 def test_a_chart_has_a_bar_for_each_value() -> None:
     chart = bars({"1 stream": {"a": 10.0, "b": 20.0}, "8 <streams>": {"b": 5.0}}, "x & y")
     assert chart.count("<rect") == 3 + 2  # bars, legend

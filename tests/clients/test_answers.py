@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import CHAT, FAKE, script
+from tests.clients.conftest import CHAT, FAKE, VECTORS, script
 from tests.clients.marks import clients
 from tests.clients.program import Program
 
@@ -70,6 +70,20 @@ async def test_result_of_a_tool_is_answered(client: Program) -> None:
     reply = await client.answer("use_tool", **WEATHER)
     assert "21" in reply["choices"][0]["text"]
     assert reply["choices"][0]["finish_reason"] == "stop"
+
+
+@clients(of="openai")
+async def test_vectors_are_the_same_in_whatever_encoding(client: Program) -> None:
+    """The SDKs ask for base64 unasked, and read it: a mistake in the order of bytes would be other numbers."""
+    request = {"model": VECTORS, "texts": ["one two", "three"]}
+    unasked = await client.answer("embed", **request)
+    floats = await client.answer("embed", **request, options={"encoding_format": "float"})
+    assert unasked == floats
+    assert unasked["tokens"] == 3
+    assert [len(vector) for vector in unasked["vectors"]] == [16, 16]
+    assert all(abs(sum(number**2 for number in vector) - 1) < 1e-5 for vector in unasked["vectors"])
+    shorter = await client.answer("embed", **request, options={"dimensions": 8})
+    assert [len(vector) for vector in shorter["vectors"]] == [8, 8]
 
 
 @clients()

@@ -30,6 +30,7 @@ from gpt_server.edge.schemas.embed_fields import EMBEDDING_FIELDS, MODERATION_FI
 from gpt_server.edge.schemas.fields import CHAT_FIELDS, COMPLETION_FIELDS
 from gpt_server.edge.schemas.image import EditRequest, GenerationRequest, VariationRequest
 from gpt_server.edge.schemas.image_fields import EDIT_FIELDS, GENERATION_FIELDS, VARIATION_FIELDS
+from gpt_server.edge.schemas.lora_adapters import LoadAdapterRequest, UnloadAdapterRequest
 from gpt_server.edge.schemas.tokenize import DetokenizeRequest, TokenizeRequest
 from gpt_server.edge.translation.generation import param_of
 from gpt_server.embed.v1 import embed_service_pb2 as embed_pb
@@ -97,6 +98,8 @@ BODIES: list[tuple[type[Body], dict[str, Any], Descriptor]] = [
     (CompletionRequest, {"model": "m", "prompt": "x"}, pb.GenerateRequest.DESCRIPTOR),
     (TokenizeRequest, {"model": "m", "prompt": "x"}, pb.TokenizeRequest.DESCRIPTOR),
     (DetokenizeRequest, {"model": "m", "tokens": [1]}, pb.DetokenizeRequest.DESCRIPTOR),
+    (LoadAdapterRequest, {"lora_name": "a", "lora_path": "b"}, pb.LoadAdapterRequest.DESCRIPTOR),
+    (UnloadAdapterRequest, {"lora_name": "a"}, pb.UnloadAdapterRequest.DESCRIPTOR),
     (EmbeddingRequest, {"model": "m", "input": "x"}, embed_pb.EmbedRequest.DESCRIPTOR),
     (RerankRequest, {"model": "m", "query": "x", "documents": ["y"]}, embed_pb.RerankRequest.DESCRIPTOR),
     (ScoreRequest, {"model": "m", "text_1": "x", "text_2": "y"}, embed_pb.ScoreRequest.DESCRIPTOR),
@@ -181,9 +184,10 @@ def test_harmless_fields_are_accepted(schema: type[Body], least: Any, message: D
 
 @each_body
 def test_unknown_fields_are_refused_by_name(schema: type[Body], least: Any, message: Descriptor) -> None:
-    kind, param, why = fault(schema, least | {"modle": "x"})
-    assert (kind, param) == ("unsupported_parameter", "modle")
-    assert "Did you mean 'model'?" in why
+    known = min(schema.fields)
+    kind, param, why = fault(schema, least | {f"{known}_": "x"})
+    assert (kind, param) == ("unsupported_parameter", f"{known}_")
+    assert f"Did you mean '{known}'?" in why
 
 
 def fault(schema: type[Body], body: Any) -> tuple[str, str, str]:

@@ -131,7 +131,7 @@ def test_demo_does_without_what_is_not_installed(monkeypatch: pytest.MonkeyPatch
 def test_keys_are_those_of_the_processes() -> None:
     """What the launcher hands on must exist where it goes, under the same name."""
     assert set(EdgeConfig.model_fields) - {"processes"} <= set(EdgeSettings.model_fields)
-    handed_on = {"engine", "model", "names", "gpus", "limits", "adapters", "engine_args"}
+    handed_on = {"engine", "model", "names", "gpus", "limits", "adapters", "adapter_folder", "engine_args"}
     assert handed_on == set(ModelSettings.model_fields)
     assert handed_on < set(ModelConfig.model_fields)
     for name in ("host", "port"):

@@ -33,7 +33,7 @@ def problems(**settings: Any) -> dict[str, str]:
         ({"models": {"m": {**MODEL, "gpu": 1}}}, "models.m.gpu", "unknown key; allowed: engine, model, names"),
         ({"models": {"m": {**MODEL, "limits": {"max": 1}}}}, "models.m.limits.max", "allowed: max_running, max_queued"),
         ({"models": {"m": {**MODEL, "names": ["a b"]}}}, "models.m.names.0", "should match pattern"),
-        ({"models": {"m": {**MODEL, "adapters": {"A": "x"}}}}, "models.m.adapters.A", "must be a DNS label"),
+        ({"models": {"m": {**MODEL, "adapters": {"a/b": "x"}}}}, "models.m.adapters.a/b", "must be a name"),
         ({"log": {"format": "xml"}}, "log.format", "must be 'text' or 'json'"),
         (
             {"models": {"m": {**MODEL, "names": ["x", "x:y"]}, "n": {**MODEL, "names": ["x"], "adapters": {"y": "f"}}}},
@@ -51,7 +51,7 @@ def test_problems_are_told_by_key_path(settings: dict[str, Any], key: str, messa
 def test_a_model_is_served_under_its_key_its_names_and_its_adapters() -> None:
     assert served_names("m", ModelSettings(**MODEL)) == {"m": None}
     full = ModelSettings(**MODEL, names=("main", "alias"), adapters={"poet": "folder"})
-    assert served_names("m", full) == {"main": None, "alias": None, "main:poet": "poet"}
+    assert served_names("m", full) == {"main": None, "alias": None, "main:poet": "poet", "poet": "poet"}
     assert next(iter(served_names("m", full))) == "main"
 
 

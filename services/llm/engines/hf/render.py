@@ -8,8 +8,8 @@ from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from gpt_server.services.common.errors import InvalidField, UnsupportedFeature, WrongModelKind
-from gpt_server.services.llm.engine import Chat, Message, Reasoning, Tool
-from gpt_server.services.llm.template import template_args, thinking
+from gpt_server.services.llm.engine import Chat, Message, Reasoning
+from gpt_server.services.llm.template import parameters, role, template_args, thinking
 
 #: Arguments of `apply_chat_template` itself, which are no variables of a template.
 _RESERVED = frozenset(inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters) - {
@@ -44,8 +44,7 @@ def render(
 
 
 def _message(message: Message, index: int, template: str) -> dict[str, Any]:
-    role = "system" if message.role == "developer" and "developer" not in template else message.role
-    rendered: dict[str, Any] = {"role": role, "content": _text(message, index)}
+    rendered: dict[str, Any] = {"role": role(message, template), "content": _text(message, index)}
     if message.name:
         rendered["name"] = message.name
     if message.tool_call_id:
@@ -80,9 +79,10 @@ def _parsed(arguments: str) -> Any:
 def _tools(chat: Chat) -> list[dict[str, Any]] | None:
     if not chat.tools or (chat.tool_choice and chat.tool_choice.mode == "none"):
         return None
-    return [{"type": "function", "function": _function(tool)} for tool in chat.tools]
-
-
-def _function(tool: Tool) -> dict[str, Any]:
-    parameters = json.loads(tool.parameters) if tool.parameters else {"type": "object", "properties": {}}
-    return {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": parameters(tool)},
+        }
+        for tool in chat.tools
+    ]

@@ -1,7 +1,6 @@
 """A conversation as vLLM's chat request has it: messages, tools and which of them may be called."""
 
 import io
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from PIL import ImageOps
 
 from gpt_server.services.common.errors import InvalidMedia, UnsupportedFeature
 from gpt_server.services.llm.engine import Chat, Image, Message, Part, Tool
+from gpt_server.services.llm.template import parameters, role
 
 #: A picture of more is refused before it is decoded: a small file can hold a very large one.
 MAX_PIXELS = 64 * 1024 * 1024
@@ -50,21 +50,19 @@ def tool_choice(chat: Chat) -> Any:
     return choice.mode if choice else "auto"
 
 
-def schema(tool: Tool) -> dict[str, Any]:
-    """Returns the JSON Schema of a tool's arguments."""
-    return json.loads(tool.parameters) if tool.parameters else {"type": "object", "properties": {}}
-
-
 def _tool(tool: Tool, must: bool) -> dict[str, Any]:
     # A call that must come is written under a grammar anyway, so its arguments may as well keep to their schema.
     strict = must if tool.strict is None else tool.strict
-    function = {"name": tool.name, "description": tool.description, "parameters": schema(tool), "strict": strict}
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters(tool), "strict": strict}
     return {"type": "function", "function": function}
 
 
 def _message(turn: Message, path: str, template: str, sees: bool) -> dict[str, Any]:
-    role = "system" if turn.role == "developer" and template and "developer" not in template else turn.role
-    said: dict[str, Any] = {"role": role, "content": _content(turn.content, path, sees)}
+    # A model whose library renders without a template knows its own roles.
+    said: dict[str, Any] = {
+        "role": role(turn, template) if template else turn.role,
+        "content": _content(turn.content, path, sees),
+    }
     if turn.name:
         said["name"] = turn.name
     if turn.tool_call_id:

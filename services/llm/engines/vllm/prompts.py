@@ -25,7 +25,7 @@ from gpt_server.services.llm.engines.vllm import conversation, sampling
 from gpt_server.services.llm.engines.vllm.errors import REFUSALS, refusal
 from gpt_server.services.llm.engines.vllm.model import LoadedModel
 from gpt_server.services.llm.forms import fault_of, with_few_blanks
-from gpt_server.services.llm.template import SWITCHES, is_enabled, template_args, thinking
+from gpt_server.services.llm.template import SWITCHES, is_enabled, parameters, template_args, thinking
 
 #: What `template_args_json` cannot say: arguments of the rendering function, not of a template.
 RESERVED = frozenset(
@@ -250,7 +250,7 @@ class Planner:
         if (field := _form_of(plan.request)) is not None:
             return InvalidField(field, fault_of(error))
         for i, tool in enumerate(plan.request.chat.tools if plan.request.chat else ()):
-            alone = SamplingParams(structured_outputs=StructuredOutputsParams(json=conversation.schema(tool)))
+            alone = SamplingParams(structured_outputs=StructuredOutputsParams(json=parameters(tool)))
             try:
                 self._try(alone)
             except REFUSALS as fault:
