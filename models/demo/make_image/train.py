@@ -216,18 +216,40 @@ class Trainer:
                 parameter.copy_(average)
         pipeline: Any = FluxPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
-            vae=self.autoencoder,
+            vae=_widened_autoencoder(self.autoencoder),
             text_encoder=self.text.clip,
             tokenizer=self.text.clip_tokenizer,
             text_encoder_2=self.text.t5,
             tokenizer_2=self.text.t5_tokenizer,
-            transformer=model,
+            transformer=_widened_transformer(model),
         )
         # Copies: what trains goes on in float32.
         draft = folder.with_name(f"{folder.name}.draft")
         pipeline.save_pretrained(draft)
         halved: Any = FluxPipeline.from_pretrained(draft, dtype=torch.bfloat16)
         halved.save_pretrained(folder)
+
+
+def _widened_autoencoder(narrow: Any) -> Any:
+    """Returns it with a fourth latent that is always 0: the library takes three for the pixels of a picture."""
+    wide: Any = AutoencoderTiny.from_config({**narrow.config, "latent_channels": CHANNELS + 1})
+    return _filled(wide, narrow)
+
+
+def _widened_transformer(narrow: Any) -> Any:
+    """Returns it for four latents; it neither looks at the fourth nor changes it."""
+    wide: Any = FluxTransformer2DModel.from_config({**narrow.config, "in_channels": 4 * (CHANNELS + 1)})
+    return _filled(wide, narrow)
+
+
+@torch.no_grad()
+def _filled(wide: Any, narrow: Any) -> Any:
+    """Returns a larger model with the weights of a smaller one, zeros beside them."""
+    old = narrow.state_dict()
+    for name, parameter in wide.state_dict().items():
+        parameter.zero_()
+        parameter[tuple(slice(0, size) for size in old[name].shape)] = old[name]
+    return wide
 
 
 def main() -> None:
