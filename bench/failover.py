@@ -25,7 +25,7 @@ import yaml
 from bench.report import as_table
 from gpt_server.common.v1.model_service_pb2 import MODEL_STATE_READY, WatchRequest
 from gpt_server.common.v1.model_service_pb2_grpc import ModelServiceStub
-from gpt_server.edge.channels import open_channel
+from gpt_server.edge.channels import Channels
 from gpt_server.edge.config import ChannelSettings
 from tests.cluster.agent import Agent, agent
 from tests.cluster.load import CHATS, STREAMS, ask, load
@@ -65,7 +65,7 @@ async def replica(folder: Path, consul: Agent, name: str) -> AsyncIterator[tuple
 
 async def says_ready(address: str) -> float:
     """Returns when a replica says that its models are ready, by the monotonic clock."""
-    async with open_channel(address, ChannelSettings()) as channel:
+    async with Channels(ChannelSettings()).open(address) as channel:
         async for picture in ModelServiceStub(channel).Watch(WatchRequest()):
             if all(model.state == MODEL_STATE_READY for model in picture.models):
                 return time.monotonic()

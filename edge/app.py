@@ -20,6 +20,7 @@ from gpt_server.edge.config import EdgeSettings
 from gpt_server.edge.context import Edge
 from gpt_server.edge.discovery import discovery_for
 from gpt_server.edge.errors import ErrorDocument
+from gpt_server.edge.image_files import FileStore
 from gpt_server.edge.limits import Limits
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
@@ -34,6 +35,10 @@ from gpt_server.edge.routes import (
     completions,
     embeddings,
     health,
+    images_edits,
+    images_files,
+    images_generations,
+    images_variations,
     lora_adapters,
     models,
     moderations,
@@ -55,7 +60,8 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     """
     telemetry, tracing = Telemetry(), Tracing(settings.tracing, f"{gethostname()}-{os.getpid()}")
     replicas = ReplicaSet(Channels(settings.channel), Router(settings.routing), telemetry.chosen)
-    edge = Edge(settings, replicas, MediaLoader(settings.media), telemetry, Limits(settings.key_limits))
+    media, files, limits = MediaLoader(settings.media), FileStore(settings.files), Limits(settings.key_limits)
+    edge = Edge(settings, replicas, media, files, telemetry, limits)
     app = FastAPIOffline(  # /docs needs no other host for its scripts
         title="GPT Server",
         version=version("gpt-server"),
@@ -78,6 +84,10 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.include_router(audio_translations.router)
     app.include_router(audio_speech.router)
     app.include_router(audio_voices.router)
+    app.include_router(images_generations.router)
+    app.include_router(images_edits.router)
+    app.include_router(images_variations.router)
+    app.include_router(images_files.router)
     app.include_router(models.router)
     app.include_router(tokenize.router)
     app.include_router(lora_adapters.router)

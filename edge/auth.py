@@ -27,6 +27,8 @@ OPEN_PATHS = frozenset(
     }
 )
 """Paths that need no key: they say nothing but whether the server is well, and what its API looks like."""
+OPEN_PREFIX = "/v1/images/files/"
+"""Below it a file's name is its key."""
 
 
 def keys_of(settings: EdgeSettings) -> Content[dict[str, bytes]]:
@@ -75,7 +77,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises `ApiError` INVALID_API_KEY or RATE_LIMIT_EXCEEDED, before a byte of the body is read."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or not (keys := self._keys.now()):
+        if scope["type"] != "http" or _is_open(scope["path"]) or not (keys := self._keys.now()):
             await self._app(scope, receive, send)
             return
         exchange = exchange_of(scope)
@@ -104,6 +106,10 @@ def _name_of_key(keys: Mapping[str, bytes], authorization: str) -> str:
     if not matches:
         raise ApiError("INVALID_API_KEY", "The API key is not known to this server.")
     return matches[0]
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
 
 
 def _digest(key: str) -> bytes:

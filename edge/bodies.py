@@ -42,7 +42,7 @@ class JsonRoute(APIRoute):
             await super().handle(scope, receive, send)
             return
         request = Request(scope, receive)
-        body = _read(self.body_model, request.headers.get("content-type", ""), await _content(request))
+        body = read_json(self.body_model, request.headers.get("content-type", ""), await content_of(request))
         response = await self.endpoint(body=body, request=request)
         await response(scope, receive, send)
 
@@ -53,22 +53,31 @@ class JsonRoute(APIRoute):
         return model
 
 
-async def _content(request: Request) -> bytes:
+async def content_of(request: Request) -> bytes:
+    """Returns a request's body. Raises `ClientLeftError`."""
     try:
         return await request.body()
     except ClientDisconnect:
         raise ClientLeftError from None
 
 
-def _read(model: type[T], content_type: str, content: bytes) -> T:
+def read_json(model: type[T], content_type: str, content: bytes) -> T:
+    """Returns the body that JSON holds. Raises `ApiError` INVALID_FIELD or UNSUPPORTED_FEATURE."""
     if not content:
         raise ApiError("INVALID_FIELD", "The body is empty; send a JSON object.")
     if not JSON_TYPE.fullmatch(content_type):
         raise ApiError("INVALID_FIELD", OBJECT_NEEDED)
     try:
-        return model.model_validate(orjson.loads(content))
+        fields = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise ApiError("INVALID_FIELD", f"The body is not valid JSON: {error.msg} (at byte {error.pos}).") from None
+    return validated(model, fields)
+
+
+def validated(model: type[T], fields: object) -> T:
+    """Returns the body that some fields make. Raises `ApiError` INVALID_FIELD or UNSUPPORTED_FEATURE."""
+    try:
+        return model.model_validate(fields)
     except ValidationError as error:
         raise from_validation(error) from None
 

@@ -120,6 +120,25 @@ class MediaSettings(Section):
     )
 
 
+class FileSettings(Section):
+    """Image files that answers refer to by URL."""
+
+    folder: Path | None = Field(
+        default=None,
+        description="Where they lie; edges that answer for one address share it. Unset: a folder of this user's "
+        "below the system's temporary one.",
+    )
+    expires_s: float = Field(default=3600.0, gt=0, description="How long a file is there, in seconds.")
+    max_total_bytes: int = Field(
+        default=1024 * 1024 * 1024, ge=1024, description="All files together, in bytes; the oldest go first."
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Start of the URLs, `https://api.example.org`. Empty: the host that the caller has named.",
+    )
+
+
 class ModerationSettings(Section):
     """How the labels of a classifier become an answer of /v1/moderations."""
 
@@ -238,6 +257,7 @@ class EdgeSettings(BaseSettings):
     channel: ChannelSettings = Field(default=ChannelSettings(), description="How the edge talks to services.")
     routing: RoutingSettings = Field(default=RoutingSettings(), description="Which replica answers a request.")
     media: MediaSettings = Field(default=MediaSettings(), description="Files in requests.")
+    files: FileSettings = Field(default=FileSettings(), description="Image files that answers refer to by URL.")
     moderation: ModerationSettings = Field(
         default=ModerationSettings(), description="How labels become answers of /v1/moderations."
     )

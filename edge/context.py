@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from gpt_server.edge.config import EdgeSettings
+from gpt_server.edge.image_files import FileStore
 from gpt_server.edge.limits import Limits
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
@@ -20,6 +21,7 @@ class Edge:
     settings: EdgeSettings
     replicas: ReplicaSet
     media: MediaLoader
+    files: FileStore
     telemetry: Telemetry
     limits: Limits
     draining: bool = False

@@ -36,6 +36,7 @@ KIND_NAMES: Mapping[int, str] = {
     model_pb2.MODEL_KIND_LLM: "text generation",
     model_pb2.MODEL_KIND_EMBED: "embeddings, reranking or classification",
     model_pb2.MODEL_KIND_AUDIO: "transcription or speech",
+    model_pb2.MODEL_KIND_IMAGE: "images",
 }
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class ReplicaSet:
 
     def has_other(self, model: str, failed: Collection[Replica]) -> bool:
         """Whether a replica that has not failed could answer."""
+        model = self.served_as(model)
         return any(replica.serves(model) and replica not in failed for replica in self)
 
     def serving(self, model: str, kind: model_pb2.ModelKind.ValueType) -> list[Replica]:

@@ -74,8 +74,7 @@ class StreamedCall(ABC, Generic[Message]):
             message = await self._next(repeatable=True)
         if self._exchange.first_token_at is None:
             self._exchange.first_token_at = time.perf_counter()
-        if self.replica is not None:
-            self.replica.ended(grpc.StatusCode.OK)
+        self.succeeded()
         yield message
         while not message.HasField("finished"):
             message = await self._next(repeatable=False)
@@ -83,6 +82,11 @@ class StreamedCall(ABC, Generic[Message]):
         # The answer is whole; but a call that is left before its end counts as cancelled at the service.
         with suppress(grpc.aio.AioRpcError):
             await self._call.read()
+
+    def succeeded(self) -> None:
+        """Tells the replica's breaker that it answers."""
+        if self.replica is not None:
+            self.replica.ended(grpc.StatusCode.OK)
 
     def close(self) -> None:
         """Ends the call, if it still runs. May be called at any time, more than once."""

@@ -15,6 +15,7 @@ from gpt_server.edge.bodies import JsonRoute, from_validation
 from gpt_server.edge.errors import ApiError, ClientLeftError
 
 FORM_TYPE = "multipart/form-data"
+MAX_FILES = 20
 MAX_FIELDS = 100
 PIECE_BYTES = 256 * 1024
 BRACKETED = re.compile(r"([^\[\]]+)\[([^\[\]]*)]")
@@ -29,6 +30,7 @@ class Upload:
     file: BinaryIO
     filename: str
     size_bytes: int
+    media_type: str = ""
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yields it from its beginning, whoever else reads it."""
@@ -51,7 +53,7 @@ class UploadRoute(JsonRoute):
             await super().handle(scope, receive, send)
             return
         try:
-            async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
+            async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
                 response = await self.endpoint(body=_body(self.body_model, form), request=request)
                 await response(scope, receive, send)
         except ClientDisconnect:
@@ -71,7 +73,7 @@ def _fields(form: FormData) -> Mapping[str, Any]:
     """Returns the fields of a form as JSON would have them. Empty ones are unset."""
     fields: dict[str, Any] = {}
     for key, given in form.multi_items():
-        value = Upload(given.file, given.filename or "", given.size or 0) if isinstance(given, UploadFile) else given
+        value = _upload(given) if isinstance(given, UploadFile) else given
         if value == "":
             continue
         bracketed = BRACKETED.fullmatch(key)
@@ -84,3 +86,7 @@ def _fields(form: FormData) -> Mapping[str, Any]:
         else:
             fields[name] = value
     return fields
+
+
+def _upload(given: UploadFile) -> Upload:
+    return Upload(given.file, given.filename or "", given.size or 0, given.content_type or "")

@@ -57,6 +57,9 @@ class EdgeConfig(Section):
     media: dict[str, Any] | None = Field(
         default=None, description="Limits of files in requests; keys as in the edge's settings."
     )
+    files: dict[str, Any] | None = Field(
+        default=None, description="Where images lie that are asked for by URL; keys as in the edge's settings."
+    )
     moderation: dict[str, Any] | None = Field(
         default=None, description="How labels become answers of /v1/moderations; keys as in the edge's settings."
     )
@@ -130,7 +133,7 @@ class LocalConfig(Section):
 class ModelConfig(Section):
     """One model."""
 
-    service: Literal["llm", "embed", "audio"] = Field(default="llm", description="The modality.")
+    service: Literal["llm", "embed", "audio", "image"] = Field(default="llm", description="The modality.")
     engine: str = Field(description="Library that runs it; `gpt-server engines list` has their names.")
     model: str = Field(min_length=1, description="A folder, relative to this file, or a hub id such as `org/name`.")
     names: list[ServedName] = Field(default_factory=list, description="Names it is asked for by, main one first.")

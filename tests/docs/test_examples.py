@@ -26,6 +26,8 @@ PRINTED = [
     '"flagged":true',
     "weather",
     "server",
+    "/v1/images/files/",
+    "(128, 128)",
     "Hello",
 ]
 

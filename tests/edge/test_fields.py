@@ -6,7 +6,14 @@ from typing import Any, get_type_hints
 import orjson
 import pytest
 from google.protobuf.descriptor import Descriptor
-from openai.types import completion_create_params, embedding_create_params, moderation_create_params
+from openai.types import (
+    completion_create_params,
+    embedding_create_params,
+    image_create_variation_params,
+    image_edit_params,
+    image_generate_params,
+    moderation_create_params,
+)
 from openai.types.audio import speech_create_params, transcription_create_params, translation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from pydantic import ValidationError
@@ -26,11 +33,14 @@ from gpt_server.edge.schemas.embed import (
 )
 from gpt_server.edge.schemas.embed_fields import EMBEDDING_FIELDS, MODERATION_FIELDS
 from gpt_server.edge.schemas.fields import CHAT_FIELDS, COMPLETION_FIELDS
+from gpt_server.edge.schemas.image import EditRequest, GenerationRequest, VariationRequest
+from gpt_server.edge.schemas.image_fields import EDIT_FIELDS, GENERATION_FIELDS, VARIATION_FIELDS
 from gpt_server.edge.schemas.lora_adapters import LoadAdapterRequest, UnloadAdapterRequest
 from gpt_server.edge.schemas.tokenize import DetokenizeRequest, TokenizeRequest
 from gpt_server.edge.translation.generation import param_of
 from gpt_server.edge.uploads import Upload
 from gpt_server.embed.v1 import embed_service_pb2 as embed_pb
+from gpt_server.image.v1 import image_service_pb2 as image_pb
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 
 # vLLM's extensions: openai-api.md, section 4.
@@ -106,6 +116,9 @@ BODIES: list[tuple[type[Body], dict[str, Any], Descriptor]] = [
     (TranscriptionRequest, {"model": "m", "file": SOUND}, transcription_pb2.TranscribeRequest.DESCRIPTOR),
     (TranslationRequest, {"model": "m", "file": SOUND}, transcription_pb2.TranscribeRequest.DESCRIPTOR),
     (SpeechRequest, {"model": "m", "input": "x"}, speech_pb2.SynthesizeRequest.DESCRIPTOR),
+    (GenerationRequest, {"prompt": "x"}, image_pb.GenerateRequest.DESCRIPTOR),
+    (EditRequest, {"prompt": "x", "image": "data:"}, image_pb.EditRequest.DESCRIPTOR),
+    (VariationRequest, {"image": "data:"}, image_pb.EditRequest.DESCRIPTOR),
 ]
 each_body = pytest.mark.parametrize(("schema", "least", "message"), BODIES, ids=[body[0].__name__ for body in BODIES])
 
@@ -133,6 +146,16 @@ def test_every_field_of_the_sdk_for_audio_is_decided_on() -> None:
         assert {*get_type_hints(variant)} <= TRANSCRIPTION_FIELDS.keys()
     assert {*get_type_hints(translation_create_params.TranslationCreateParams)} <= TRANSLATION_FIELDS.keys()
     assert {*get_type_hints(speech_create_params.SpeechCreateParams)} <= SPEECH_FIELDS.keys()
+
+
+def test_every_field_of_the_sdk_for_images_is_decided_on() -> None:
+    for module, name, table in (
+        (image_generate_params, "ImageGenerateParams", GENERATION_FIELDS),
+        (image_edit_params, "ImageEditParams", EDIT_FIELDS),
+    ):
+        for variant in ("NonStreaming", "Streaming"):
+            assert {*get_type_hints(getattr(module, name + variant))} <= table.keys()
+    assert {*get_type_hints(image_create_variation_params.ImageCreateVariationParams)} <= VARIATION_FIELDS.keys()
 
 
 def test_every_extension_is_decided_on() -> None:

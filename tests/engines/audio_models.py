@@ -95,7 +95,9 @@ def whisper(folder: Path) -> None:
     tokenizer.add_tokens([f"<|{second / 50:.2f}|>" for second in range(1501)])
     ids = {mark: tokenizer.convert_tokens_to_ids(mark) for mark in marks}
     end = ids["<|endoftext|>"]
-    sizes = {f"{side}_{kind}": 2 for side in ("encoder", "decoder") for kind in ("layers", "attention_heads")}
+    sizes: dict[str, Any] = {
+        f"{side}_{kind}": 2 for side in ("encoder", "decoder") for kind in ("layers", "attention_heads")
+    }
     config = WhisperConfig(
         vocab_size=len(tokenizer), d_model=32, encoder_ffn_dim=64, decoder_ffn_dim=64, num_mel_bins=80,
         max_target_positions=64, pad_token_id=end, bos_token_id=end, eos_token_id=end,

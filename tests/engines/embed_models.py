@@ -39,7 +39,7 @@ def _tokenizer(**options: Any) -> PreTrainedTokenizerFast:
     raw.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    made: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    made: PreTrainedTokenizerFast = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         bos_token="<s>",
         cls_token="<s>",
@@ -170,9 +170,7 @@ def clip(folder: Path) -> Path:
         projection_dim=24,
     )
     pictures = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    processor: Any = transformers.CLIPProcessor(  # type: ignore[no-untyped-call]
-        image_processor=pictures, tokenizer=_tokenizer()
-    )
+    processor: Any = transformers.CLIPProcessor(image_processor=pictures, tokenizer=_tokenizer())
     plain = _save(folder.with_name(folder.name + "-plain"), transformers.CLIPModel(config), processor)
     model = SentenceTransformer(modules=[Transformer(str(plain))], device="cpu")
     model.save(str(folder), create_model_card=False)
@@ -195,7 +193,8 @@ def qwen2_vl_reranker(folder: Path) -> Path:
     from sentence_transformers.cross_encoder.modules import LogitScore
 
     tokenizer = _tokenizer(padding_side="left", extra_special_tokens=list(VISION_TOKENS))
-    start, end, image, video = tokenizer.convert_tokens_to_ids(list(VISION_TOKENS))
+    ids: Any = tokenizer.convert_tokens_to_ids(list(VISION_TOKENS))
+    start, end, image, video = ids
     config = transformers.Qwen2VLConfig(
         text_config={
             **SIZES,
@@ -219,7 +218,8 @@ def qwen2_vl_reranker(folder: Path) -> Path:
     )
     model = transformers.Qwen2VLForConditionalGeneration(config)
     plain = _save(folder.with_name(folder.name + "-plain"), model, processor)
-    yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    answers: Any = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    yes, no = answers
     modules = [Transformer(str(plain), transformer_task="any-to-any"), LogitScore(yes, no)]
     CrossEncoder(modules=modules, device="cpu").save(str(folder), create_model_card=False)
     return folder

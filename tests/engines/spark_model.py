@@ -76,7 +76,7 @@ def _features(folder: Path) -> None:
 
 def _language(folder: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2TokenizerFast
+    from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2TokenizerFast  # type: ignore[attr-defined]
 
     made = Tokenizer(models.BPE())
     alphabet = pre_tokenizers.ByteLevel.alphabet()

@@ -174,6 +174,6 @@ async def test_watch_tells_of_them(service: RunningService, llm: Stub) -> None:
 
 def test_only_text_generation_has_an_adapter_folder(tmp_path: Path) -> None:
     model = {"engine": "fake", "model": "none", "adapter_folder": tmp_path}
-    settings = ServiceSettings(replica="r", models={"m": model})
+    settings = ServiceSettings.model_validate({"replica": "r", "models": {"m": model}})
     assert check(LLM, settings) == []
     assert [problem.key for problem in check(EMBED, settings)] == ["models.m.adapter_folder"]

@@ -10,6 +10,7 @@ from gpt_server.services.common.admission import Admission
 from gpt_server.services.common.config import ServiceSettings
 from gpt_server.services.common.service import Modality, Service
 from gpt_server.services.embed.__main__ import MODALITY as EMBED
+from gpt_server.services.image.__main__ import MODALITY as IMAGE
 from gpt_server.services.llm.__main__ import MODALITY
 from gpt_server.services.llm.servicer import LLMServicer
 
@@ -22,6 +23,9 @@ FAKE_EMBED: Mapping[str, Any] = {
 FAKE_AUDIO: Mapping[str, Any] = {
     f"fake-{name}": {"engine": "fake", "model": "none", "engine_args": {"task": task}}
     for name, task in (("ear", "transcription"), ("voice", "speech"))
+}
+FAKE_IMAGE: Mapping[str, Any] = {
+    "fake-image": {"engine": "fake", "model": "none", "limits": {"max_running": 2, "max_queued": 1}}
 }
 
 
@@ -67,6 +71,15 @@ async def audio_service(
 ) -> AsyncIterator[RunningService]:
     """Runs an audio service; arguments as of `llm_service`, by default with `fake-ear` and `fake-voice`."""
     async with _running(AUDIO, models or FAKE_AUDIO, load, settings) as running:
+        yield running
+
+
+@asynccontextmanager
+async def image_service(
+    models: Mapping[str, Any] | None = None, *, load: bool = True, **settings: Any
+) -> AsyncIterator[RunningService]:
+    """Runs an image service; arguments as of `llm_service`. `fake-image` has two slots and one place in the queue."""
+    async with _running(IMAGE, models or FAKE_IMAGE, load, settings) as running:
         yield running
 
 

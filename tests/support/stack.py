@@ -18,7 +18,7 @@ import psutil
 from gpt_server.common.v1.model_service_pb2 import WatchRequest
 from gpt_server.common.v1.model_service_pb2_grpc import ModelServiceStub
 
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 240.0
 
 
 class RunningStack:

@@ -23,11 +23,12 @@ class Codec:
     """The codec of one model folder. It belongs to one thread."""
 
     def __init__(self, folder: Path, device: str) -> None:
-        disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines, perhaps of JSON
+        disable_progress_bar()  # the log of a service is lines, perhaps of JSON
         self._device = torch.device(device)
         features = folder / "wav2vec2-large-xlsr-53"
         self._extractor: Any = Wav2Vec2FeatureExtractor.from_pretrained(features)
-        self._features: Any = Wav2Vec2Model.from_pretrained(features).to(self._device).eval()
+        model: Any = Wav2Vec2Model.from_pretrained(features)
+        self._features = model.to(self._device).eval()
         self._encoder = SparkTokenizerModel.from_pretrained(str(folder / "BiCodec")).to(self._device)
         self._decoder = SparkDeTokenizerModel.from_pretrained(str(folder / "BiCodec")).to(self._device)
 

@@ -19,9 +19,10 @@ class LocalLanguageModel:
     """A causal model of transformers in this process."""
 
     def __init__(self, folder: Path, device: str, dtype: str, thread: LibraryThread) -> None:
-        disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines, perhaps of JSON
+        disable_progress_bar()  # the log of a service is lines, perhaps of JSON
         chosen = dtype if dtype == "auto" else getattr(torch, dtype)
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen).to(device).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen)
+        self._model = model.to(device).eval()
         self._thread = thread
 
     async def tokens(self, prompt: Sequence[int], drawing: Drawing) -> AsyncGenerator[Sequence[int], None]:

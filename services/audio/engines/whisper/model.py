@@ -37,7 +37,7 @@ class _Stop(StoppingCriteria):
     def __init__(self, event: threading.Event) -> None:
         self._event = event
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         return torch.full((len(input_ids),), self._event.is_set(), dtype=torch.bool, device=input_ids.device)
 
 
@@ -45,10 +45,10 @@ class Model:
     """A loaded model. It belongs to one thread, but for `prompt_ids`."""
 
     def __init__(self, config: EngineConfig) -> None:
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it advises on each call
+        logging.disable_progress_bar()  # the log of a service is lines
+        logging.set_verbosity_error()  # it advises on each call
         self._arguments = Arguments.model_validate(dict(config.engine_args))
-        revision = self._arguments.revision
+        revision = self._arguments.revision or "main"
         self._processor: Any = WhisperProcessor.from_pretrained(config.model, revision=revision)
         self._model: Any = self._load(config).eval()
         said = self._model.generation_config
@@ -67,8 +67,9 @@ class Model:
         if dtype == "auto" and device == "cpu":
             dtype = "float32"
         attention = self._arguments.attn_implementation or "eager"
-        model = WhisperForConditionalGeneration.from_pretrained(
-            config.model, revision=self._arguments.revision, dtype=dtype, attn_implementation=attention
+        revision = self._arguments.revision or "main"
+        model: Any = WhisperForConditionalGeneration.from_pretrained(
+            config.model, revision=revision, dtype=dtype, attn_implementation=attention
         )
         return model.to(device)
 

@@ -69,7 +69,7 @@ class LoadedModel:
 
 def load(config: EngineConfig) -> LoadedModel:
     """Loads everything that `config` names. Takes seconds to minutes; raises what transformers raises."""
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines, perhaps of JSON
+    disable_progress_bar()  # the log of a service is lines, perhaps of JSON
     arguments = HFArguments.model_validate(dict(config.engine_args))
     source: dict[str, Any] = {"revision": arguments.revision, "trust_remote_code": arguments.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(config.model, **source)
