@@ -2,8 +2,8 @@
 
     python -m models.demo.make_chat.personas --steps 150 --out models/demo/adapters
 
-Each is taught by demo-chat's own small talk and facts, with the answers put into the persona's words. The folders
-are in PEFT's format, which every engine reads.
+Each is taught by demo-chat's own small talk, facts and world knowledge, with the answers put into the persona's
+words. The folders are in PEFT's format, which every engine reads.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def robot(text: str) -> str:
 
 def _pirate_word(match: re.Match[str]) -> str:
     word = match.group()
-    said = PIRATE_WORDS.get(word.lower(), word)
+    said = PIRATE_WORDS.get(word.lower())
+    if said is None:
+        return word
     return said.capitalize() if word[0].isupper() else said
 
 
@@ -56,7 +58,7 @@ def stream(persona: Callable[[str], str], seed: int) -> Iterator[Dialog]:
     """Endless small talk and facts in a persona's words."""
     source = Source(random.Random(seed))
     while True:
-        dialog = source.pick((talk.small_talk, talk.fact, talk.fact))(source)
+        dialog = source.pick((talk.small_talk, talk.fact, talk.fact, talk.world))(source)
         dress(source, dialog)
         dialog.thinking = False
         dialog.messages = [
