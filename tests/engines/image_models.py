@@ -49,13 +49,13 @@ def _qwen_tokenizer() -> Any:
     )
 
 
-def _vae(**options: Any) -> AutoencoderKL:
+def _vae(latent_channels: int = 4, **options: Any) -> AutoencoderKL:
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(8, 8, 8, 8),
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=4,
         **options,
     )
@@ -255,23 +255,25 @@ def sdxl() -> Any:
 
 
 def sd3() -> Any:
-    """Stable Diffusion 3."""
+    """Stable Diffusion 3; its own library fills masks in with 16 channels alone."""
     clip, t5 = _clip_tokenizer(), _t5_tokenizer()
     return diffusers.StableDiffusion3Pipeline(
         transformer=diffusers.SD3Transformer2DModel(
             sample_size=16,
             patch_size=2,
-            in_channels=4,
+            in_channels=16,
             num_layers=1,
             attention_head_dim=8,
             num_attention_heads=4,
             caption_projection_dim=32,
             joint_attention_dim=64,
             pooled_projection_dim=64,
-            out_channels=4,
+            out_channels=16,
         ),
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06, scaling_factor=1.5),
+        vae=_vae(
+            latent_channels=16, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06, scaling_factor=1.5
+        ),
         text_encoder=_clip(clip, CLIPTextModelWithProjection),
         tokenizer=clip,
         text_encoder_2=_clip(clip, CLIPTextModelWithProjection),

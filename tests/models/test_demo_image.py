@@ -13,7 +13,7 @@ from models.demo.make_image.scenes import SHAPES, Scene, describe, paint
 FOLDER = Path(__file__).parents[2] / "models" / "demo" / "image"
 
 # Right pictures of 60: what was measured, less a small margin for other machines and versions.
-LEAST: Mapping[str, int] = {"background": 58, "colour": 54, "shape": 9, "count": 46}
+LEAST: Mapping[str, int] = {"background": 58, "colour": 58, "shape": 29, "count": 56}
 
 
 def test_drawings_are_seen_as_what_they_are() -> None:

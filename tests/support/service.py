@@ -1,16 +1,17 @@
-"""A real service in the test's own process: real gRPC and admin ports, fake engine unless told otherwise."""
+"""A real service in the test's own process: real gRPC and admin ports, fake engine unless told otherwise.
+
+Audio and images are imported where they are used: an environment of another engine lacks their libraries.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from gpt_server.services.audio.__main__ import MODALITY as AUDIO
 from gpt_server.services.common.admission import Admission
 from gpt_server.services.common.config import ServiceSettings
 from gpt_server.services.common.service import Modality, Service
 from gpt_server.services.embed.__main__ import MODALITY as EMBED
-from gpt_server.services.image.__main__ import MODALITY as IMAGE
 from gpt_server.services.llm.__main__ import MODALITY
 from gpt_server.services.llm.servicer import LLMServicer
 
@@ -70,6 +71,8 @@ async def audio_service(
     models: Mapping[str, Any] | None = None, *, load: bool = True, **settings: Any
 ) -> AsyncIterator[RunningService]:
     """Runs an audio service; arguments as of `llm_service`, by default with `fake-ear` and `fake-voice`."""
+    from gpt_server.services.audio.__main__ import MODALITY as AUDIO
+
     async with _running(AUDIO, models or FAKE_AUDIO, load, settings) as running:
         yield running
 
@@ -79,6 +82,8 @@ async def image_service(
     models: Mapping[str, Any] | None = None, *, load: bool = True, **settings: Any
 ) -> AsyncIterator[RunningService]:
     """Runs an image service; arguments as of `llm_service`. `fake-image` has two slots and one place in the queue."""
+    from gpt_server.services.image.__main__ import MODALITY as IMAGE
+
     async with _running(IMAGE, models or FAKE_IMAGE, load, settings) as running:
         yield running
 
