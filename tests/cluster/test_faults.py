@@ -154,7 +154,8 @@ async def test_killed_replicas_under_load(cluster: Cluster) -> None:
         await tally.more()
     for failure in tally.failures:
         assert failure.startswith("/v1/chat/completions "), failure
-        assert "engine_unavailable" in failure, failure
+        # aiohttp tells that the connection was cut, and may drop the error event that came just before.
+        assert "engine_unavailable" in failure or "payload is not completed" in failure, failure
 
 
 @pytest.mark.parametrize("forget", [False, True], ids=["restarted", "state lost"])
