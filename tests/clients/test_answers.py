@@ -131,5 +131,5 @@ async def test_several_choices_in_a_stream(client: Program) -> None:
 @clients("models")
 async def test_models(client: Program) -> None:
     reply = await client.answer("models", model=FAKE)
-    assert {CHAT, FAKE} == set(reply["listed"])
+    assert {CHAT, FAKE, VECTORS} == set(reply["listed"])
     assert reply["one"] == FAKE
