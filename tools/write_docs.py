@@ -156,7 +156,7 @@ def metrics() -> str:
     """Every metric of services and edge."""
 
     def services() -> Iterator[tuple[str, ...]]:
-        for row in telemetry.TABLE:
+        for row in sorted(telemetry.TABLE, key=lambda row: row.name):  # whichever modality was imported first
             yield f"`{row.name}`", row.kind, _labels(row.labels), row.meaning, _buckets(row.buckets)
 
     return f"""{MADE}
