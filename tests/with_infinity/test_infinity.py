@@ -45,8 +45,9 @@ class TestRerank(RerankSuite):
     async def test_what_it_cannot_do_is_refused(self, subject: Subject) -> None:
         with pytest.raises(UnsupportedFeature, match="window"):
             await self.rows(subject, "water", truncate_prompt_tokens=5)
-        with pytest.raises(UnsupportedFeature, match="prompt"):
+        with pytest.raises(UnsupportedFeature) as refused:
             await self.rows(subject, "water", prompt="query: ")
+        assert refused.value.field == "options.prompt"
 
 
 @pytest.mark.parametrize("subject", ["bert_moderation"], indirect=True, scope="class")
