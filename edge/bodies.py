@@ -74,10 +74,10 @@ def read_json(model: type[T], content_type: str, content: bytes) -> T:
     return validated(model, fields)
 
 
-def validated(model: type[T], fields: object) -> T:
-    """Returns the body that some fields make. Raises `ApiError` INVALID_FIELD or UNSUPPORTED_FEATURE."""
+def validated(model: type[T], fields: object, *, strict: bool | None = None) -> T:
+    """Returns the body that some fields make; `strict`: as of pydantic. Raises `ApiError` as `read_json`."""
     try:
-        return model.model_validate(fields)
+        return model.model_validate(fields, strict=strict)
     except ValidationError as error:
         raise from_validation(error) from None
 

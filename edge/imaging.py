@@ -79,6 +79,7 @@ class Imaging(StreamedCall[Response]):
                 self._exchange.use([message.finished.usage])
                 self.succeeded()
                 yield message.finished
+                await self._leave_at_its_end()
                 return
 
 

@@ -79,9 +79,7 @@ class StreamedCall(ABC, Generic[Message]):
         while not message.HasField("finished"):
             message = await self._next(repeatable=False)
             yield message
-        # The answer is whole; but a call that is left before its end counts as cancelled at the service.
-        with suppress(grpc.aio.AioRpcError):
-            await self._call.read()
+        await self._leave_at_its_end()
 
     def succeeded(self) -> None:
         """Tells the replica's breaker that it answers."""
@@ -94,6 +92,11 @@ class StreamedCall(ABC, Generic[Message]):
             self._call.cancel()
             self.replica.release()
             self.replica = None
+
+    async def _leave_at_its_end(self) -> None:
+        """Reads the end of a whole answer: a call that is left before it counts as cancelled at the service."""
+        with suppress(grpc.aio.AioRpcError):
+            await self._call.read()
 
     def _open(self) -> None:
         self.replica = self._edge.replicas.pick(self._model, self.kind, self._failed, self._affinity)

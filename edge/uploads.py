@@ -3,15 +3,14 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
-from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from gpt_server.edge.bodies import JsonRoute, from_validation
+from gpt_server.edge.bodies import JsonRoute, validated
 from gpt_server.edge.errors import ApiError, ClientLeftError
 
 FORM_TYPE = "multipart/form-data"
@@ -19,8 +18,6 @@ MAX_FILES = 20
 MAX_FIELDS = 100
 PIECE_BYTES = 256 * 1024
 BRACKETED = re.compile(r"([^\[\]]+)\[([^\[\]]*)]")
-
-T = TypeVar("T", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +51,14 @@ class UploadRoute(JsonRoute):
             return
         try:
             async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
-                response = await self.endpoint(body=_body(self.body_model, form), request=request)
+                # All that a form holds is text: its numbers and booleans are read, not refused.
+                body = validated(self.body_model, _fields(form), strict=False)
+                response = await self.endpoint(body=body, request=request)
                 await response(scope, receive, send)
         except ClientDisconnect:
             raise ClientLeftError from None
         except HTTPException as error:
             raise ApiError("INVALID_FIELD", f"The form cannot be read: {error.detail}") from None
-
-
-def _body(model: type[T], form: FormData) -> T:
-    try:
-        return model.model_validate(_fields(form), strict=False)
-    except ValidationError as error:
-        raise from_validation(error) from None
 
 
 def _fields(form: FormData) -> Mapping[str, Any]:

@@ -33,24 +33,31 @@ async def load_lora_adapter(body: LoadAdapterRequest, request: Request) -> Plain
     call = pb.LoadAdapterRequest()
     copy_fields(body, call)
     call.model = body.base_model_name or _only_model(edge)
-    replicas = await _on_all(
-        call.model, "base_model_name", body, request, lambda stub, **options: stub.LoadAdapter(call, **options)
+    await _on_all(
+        call.model,
+        "base_model_name",
+        body,
+        request,
+        lambda stub, **options: stub.LoadAdapter(call, **options),
+        lambda replica: not replica.watched or body.lora_name in replica.models,
     )
-    # What a replica has loaded is known when its Watch says so: a moment later.
-    await edge.replicas.until(lambda: all(body.lora_name in replica.models for replica in replicas if replica.watched))
     return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.")
 
 
 @router.post("/v1/unload_lora_adapter", response_class=PlainTextResponse)
 async def unload_lora_adapter(body: UnloadAdapterRequest, request: Request) -> PlainTextResponse:
     """Unloads an adapter."""
-    edge = _allowed(request)
+    _allowed(request)
     call = pb.UnloadAdapterRequest()
     copy_fields(body, call)
-    replicas = await _on_all(
-        call.adapter, "lora_name", body, request, lambda stub, **options: stub.UnloadAdapter(call, **options)
+    await _on_all(
+        call.adapter,
+        "lora_name",
+        body,
+        request,
+        lambda stub, **options: stub.UnloadAdapter(call, **options),
+        lambda replica: not replica.serves(body.lora_name),
     )
-    await edge.replicas.until(lambda: not any(replica.serves(body.lora_name) for replica in replicas))
     return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' removed successfully.")
 
 
@@ -84,12 +91,17 @@ def _only_model(edge: Edge) -> str:
 
 
 async def _on_all(
-    name: str, param: str, body: Body, request: Request, call: Callable[..., Awaitable[Any]]
-) -> Sequence[Replica]:
-    """Makes a call to every replica that serves the name in `param`, and returns them.
+    name: str,
+    param: str,
+    body: Body,
+    request: Request,
+    call: Callable[..., Awaitable[Any]],
+    shows: Callable[[Replica], bool],
+) -> None:
+    """Makes a call to every replica that serves the name in `param`, and returns when what each reports `shows` it.
 
     Raises:
-        ApiError: nobody serves it, or one has refused.
+        ApiError: nobody serves it, one has refused, or the time is over.
     """
     edge, options = edge_of(request), call_options(request, body)
     edge.began(exchange_of(request.scope), name)
@@ -108,4 +120,8 @@ async def _on_all(
             raise refused from result
         if isinstance(result, BaseException):
             raise result
-    return replicas
+    try:
+        async with asyncio.timeout(options.left_s):  # a Watch tells of it a moment later
+            await edge.replicas.until(lambda: all(map(shows, replicas)))
+    except TimeoutError:
+        raise ApiError("TIMEOUT", "It is done, but not every replica has reported it in time.") from None
