@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,7 +37,11 @@ test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
 test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted
 	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/pytest tests/cluster
 
-test-all: test test-install test-clients test-cluster test-engines ## everything; what CI runs after lint
+test-all: env-dev ## everything, in two lines side by side; what CI runs after lint
+	@$(MAKE) -j2 --output-sync=target test test-beside
+
+test-beside: # what test-all runs beside test, one after another
+	@$(MAKE) -j1 test-install test-clients test-cluster test-engines
 
 tools: ## build Consul, which test-cluster needs, outside this folder: minutes, once
 	@tools/go_tool.sh consul

@@ -5,56 +5,63 @@ another takes its place. A child whose parent is gone finds the end of its input
 """
 
 import asyncio
+import socket
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Sequence
 
 from gpt_server.services.audio.frames import HEAD, packed
+from gpt_server.services.common.child_process import start_child
 from gpt_server.services.common.errors import EngineUnavailable
 
 
 class _Child:
-    """One process, started when it is first needed."""
+    """One process, started when it is first needed. It is spoken to through a socket, its standard input and output."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
-        self._process: Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
 
     async def started(self) -> None:
         """Returns when it is ready. Raises `EngineUnavailable`: it has died before."""
         if self._process is None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *self._command, stdin=PIPE, stdout=PIPE
-            )
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self._process = start_child([sys.executable, "-m", *self._command], stdin=theirs, stdout=theirs)
+            self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
             await self._read()
 
     async def answers(self, request: bytes) -> AsyncGenerator[bytes, None]:
         """Sends a request and yields what comes, until its end. Raises `EngineUnavailable`: the process has died."""
-        assert self._process is not None  # noqa: S101 (started)
-        assert self._process.stdin is not None  # noqa: S101 (a pipe)
+        assert self._writer is not None  # noqa: S101 (started)
         try:
-            self._process.stdin.write(packed(request))
-            await self._process.stdin.drain()
+            self._writer.write(packed(request))
+            await self._writer.drain()
         except ConnectionError:
             raise self._dead() from None
         while frame := await self._read():
             yield frame
 
-    async def end(self) -> None:
-        """Kills the process."""
+    def kill(self) -> None:
+        """Ends the process at once."""
+        if self._writer is not None:
+            self._writer.close()
         if self._process is not None:
-            if self._process.returncode is None:
-                self._process.kill()
-            await self._process.wait()
-            self._process._transport.close()  # type: ignore[attr-defined]  # nothing else closes the pipes
+            self._process.kill()
+
+    async def ended(self) -> None:
+        """Returns when the process is gone, if there ever was one."""
+        if self._process is not None:
+            await asyncio.to_thread(self._process.wait)
 
     async def _read(self) -> bytes:
-        assert self._process is not None  # noqa: S101 (started)
-        assert self._process.stdout is not None  # noqa: S101 (a pipe)
+        assert self._reader is not None  # noqa: S101 (started)
         try:
-            (length,) = HEAD.unpack(await self._process.stdout.readexactly(HEAD.size))
-            return await self._process.stdout.readexactly(length)
-        except asyncio.IncompleteReadError:
+            (length,) = HEAD.unpack(await self._reader.readexactly(HEAD.size))
+            return await self._reader.readexactly(length)
+        except (asyncio.IncompleteReadError, ConnectionError):
             raise self._dead() from None
 
     def _dead(self) -> EngineUnavailable:
@@ -74,6 +81,7 @@ class Children:
         self._count = count
         self._all = [_Child(command) for _ in range(count)]
         self._idle: asyncio.Queue[_Child] = asyncio.Queue()
+        self._dying: set[asyncio.Task[None]] = set()
         self.busy = 0
         """How many have a request now."""
 
@@ -94,15 +102,21 @@ class Children:
             async for answer in answers:
                 yield answer
             whole = True
-        finally:
-            if not whole:
-                self._all.remove(child)
-                dying, child = child, _Child(self._command)
-                self._all.append(child)
-                await dying.end()
+        finally:  # nothing is awaited here: who is cancelled twice would take the child with them
             self.busy -= 1
-            self._idle.put_nowait(child)
+            self._idle.put_nowait(child if whole else self._replace(child))
 
     async def close(self) -> None:
         """Ends all of them."""
-        await asyncio.gather(*[child.end() for child in self._all])
+        for child in self._all:
+            child.kill()
+        await asyncio.gather(*self._dying, *[child.ended() for child in self._all])
+
+    def _replace(self, child: _Child) -> _Child:
+        child.kill()
+        ending = asyncio.create_task(child.ended())
+        self._dying.add(ending)
+        ending.add_done_callback(self._dying.discard)
+        self._all.remove(child)
+        self._all.append(_Child(self._command))
+        return self._all[-1]

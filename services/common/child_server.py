@@ -1,22 +1,25 @@
 """A library's own HTTP server as a child of this process, on loopback: for libraries that have no other door.
 
-The child has a process group of its own, so that whatever it has started ends with it, and a parent-death signal, so
-that it does not outlive this process. It listens on 127.0.0.1 alone, and is told a key that nobody else knows.
+The child has a process group of its own, so that whatever it has started ends with it, and does not outlive this
+process (`tied.py`). It listens on 127.0.0.1 alone, and is told a key that nobody else knows.
 """
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import secrets
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
 
-PR_SET_PDEATHSIG = 1
+from gpt_server.services.common.child_process import start_child
+
+TIED = "gpt_server.services.common.tied"
 PULSE_S = 0.2
 PATIENCE_S = 10.0
 """How long a child may take to end itself."""
@@ -44,7 +47,7 @@ class ChildServer:
         self._key_variable = key_variable
         self._ready_path = ready_path
         self._key = secrets.token_urlsafe(32)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._watching: asyncio.Task[None] | None = None
         #: Set when the child has ended by itself.
@@ -60,12 +63,11 @@ class ChildServer:
         headers = {"Authorization": f"Bearer {self._key}"}
         limits = aiohttp.ClientTimeout(total=None, sock_connect=5)
         self._session = aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers, timeout=limits)
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command(port),
+        self._process = start_child(
+            [sys.executable, "-m", TIED, str(os.getpid()), *self._command(port)],
             env={**os.environ, self._key_variable: self._key},
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             process_group=0,
-            preexec_fn=_end_with_parent(os.getpid()),
         )
         self._watching = asyncio.create_task(self._watch(self._process))
         try:
@@ -120,8 +122,8 @@ class ChildServer:
                 return response.status == 200
         return False
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        await process.wait()
+    async def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        await _ended(process)
         self.died.set()
 
 
@@ -136,30 +138,22 @@ async def _check(response: aiohttp.ClientResponse) -> None:
     raise Refused(response.status, text)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
-        if process.returncode is None:
+        if process.poll() is None:
             process.terminate()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE_S):
-                    await process.wait()
+                    await _ended(process)
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    await _ended(process)
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    await asyncio.to_thread(process.wait)
 
 
 def _free_port() -> int:
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         return int(door.getsockname()[1])
-
-
-def _end_with_parent(parent: int) -> Callable[[], None]:
-    """Returns what a child does before it becomes its program."""
-    library = ctypes.CDLL(None, use_errno=True)
-
-    def prepare() -> None:
-        library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return prepare
