@@ -1,4 +1,4 @@
-"""One stack for all clients: a chat model, and fake engines: where a pace or a fault is needed, and for vectors."""
+"""One stack for all clients: models of the demo; fake engines where a pace or a fault is needed, and for vectors."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,11 +19,12 @@ KEY = "none"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 CHAT = "demo-chat"
 """The chat model. The tests assume no more than that it can add, call a tool and fill in a form."""
-CHAT_SECTION = {"engine": "hf", "model": str(ROOT / "models" / "demo" / "chat")}
+EMBED, EAR, VOICE, IMAGE = "demo-embed", "demo-ear", "demo-voice", "demo-image"
 FAKE = "org/fake"
 FAKE_SECTION = {"engine": "fake", "model": "none", "names": [FAKE], "limits": {"max_running": 1, "max_queued": 0}}
 VECTORS = "fake-vectors"
 VECTORS_SECTION = {"service": "embed", "engine": "fake", "model": "none"}
+DEMO = ROOT / "launcher" / "demo.yaml"
 EDGE_PROCESS, FAKE_PROCESS = "edge-0", "fake-0"
 
 
@@ -87,7 +88,8 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     """`gpt-server up` with all models. TEST_CHAT_MODEL, in YAML, changes keys of the chat model's section."""
     folder = tmp_path_factory.mktemp("clients")
     changes = yaml.safe_load(os.environ.get("TEST_CHAT_MODEL", "{}"))
-    models = {CHAT: {**CHAT_SECTION, "names": [CHAT], **changes}, "fake": FAKE_SECTION, VECTORS: VECTORS_SECTION}
+    models = {name: _of_demo(name) for name in (CHAT, EMBED, EAR, VOICE, IMAGE)}
+    models |= {CHAT: {**models[CHAT], "names": [CHAT], **changes}, "fake": FAKE_SECTION, VECTORS: VECTORS_SECTION}
     config = folder / "stack.yaml"
     config.write_text(yaml.safe_dump({"edge": {"port": 0}, "hub": {"offline": True}, "models": models}))
     async with stack(folder, "-c", str(config), env={"GPT_SERVER_API_KEYS": f"tests:{KEY}"}) as up:
@@ -103,3 +105,10 @@ async def client(
     log = tmp_path_factory.mktemp(name) / "log"
     async with running(name, server.base_url, KEY, log) as program:
         yield program
+
+
+def _of_demo(name: str) -> dict[str, object]:
+    """Returns the section of one of the demo's models, for a configuration that lies elsewhere."""
+    section: dict[str, object] = yaml.safe_load(DEMO.read_text())["models"][name]
+    folders = {key: str(DEMO.parent / value) for key, value in section.items() if str(value).startswith("../")}
+    return section | folders
