@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos baseline docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,7 @@ lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/baseline.binpb
 	$(BIN)/mypy $(CODE)
 
 format: env-dev ## format the code
@@ -59,6 +60,10 @@ format: env-dev ## format the code
 
 protos: env-dev ## make the stubs again after a change of protos/
 	$(BIN)/python tools/build_stubs.py
+
+baseline: env-dev ## at a release: what buf breaking holds protos/ against from now on
+	$(BIN)/buf breaking --against protos/baseline.binpb
+	$(BIN)/buf build --exclude-source-info -o protos/baseline.binpb
 
 docs: env-dev ## write the generated reference pages of docs/ again
 	$(BIN)/python -m tools.write_docs

@@ -131,9 +131,7 @@ def _finished(finished: Finished, queue_s: float) -> pb.Finished:
     return pb.Finished(
         choices=[_choice_finish(choice) for choice in finished.choices],
         usage=_usage(finished.usage),
-        timings=usage_pb2.Timings(
-            queue_s=queue_s + timings.queue_s, prefill_s=timings.prefill_s, decode_s=timings.decode_s
-        ),
+        timings=pb.Timings(queue_s=queue_s + timings.queue_s, prefill_s=timings.prefill_s, decode_s=timings.decode_s),
     )
 
 

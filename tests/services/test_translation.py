@@ -38,7 +38,7 @@ PAIRS: list[tuple[type[ProtoMessage], Any]] = [
     (pb.Delta, engine.Delta),
     (pb.ChoiceFinish, engine.ChoiceFinish),
     (usage_pb2.Usage, engine.Usage),
-    (usage_pb2.Timings, engine.Timings),
+    (pb.Timings, engine.Timings),
     (pb.Finished, engine.Finished),
     (image_pb.Options, image_engine.Options),
     (image_pb.GenerateRequest, image_engine.GenerateRequest),
