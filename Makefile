@@ -31,7 +31,7 @@ test-engines: env-dev ## the real vLLM and infinity, each in an environment of i
 	@# Its environment has nothing of the edge's, which the other tests' fixtures start.
 	.venvs/test-infinity/bin/python -m pytest --confcutdir=tests/with_infinity tests/with_infinity
 
-test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
+test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM; gRPC clients for five languages
 	$(BIN)/pytest tests/clients
 
 test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted
@@ -52,7 +52,7 @@ lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against protos/baseline.binpb
-	$(BIN)/mypy $(CODE)
+	$(BIN)/mypy $(CODE) clients/python
 
 format: env-dev ## format the code
 	$(BIN)/ruff format .

@@ -25,6 +25,11 @@ FAKE_SECTION = {"engine": "fake", "model": "none", "names": [FAKE], "limits": {"
 VECTORS = "fake-vectors"
 VECTORS_SECTION = {"service": "embed", "engine": "fake", "model": "none"}
 DEMO = ROOT / "launcher" / "demo.yaml"
+DEMO_MODELS: dict[str, dict[str, object]] = {
+    name: {key: str(DEMO.parent / value) if str(value).startswith("../") else value for key, value in section.items()}
+    for name, section in yaml.safe_load(DEMO.read_text())["models"].items()
+}
+"""The demo's sections, for a configuration that lies elsewhere."""
 EDGE_PROCESS, FAKE_PROCESS = "edge-0", "fake-0"
 
 
@@ -88,8 +93,8 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     """`gpt-server up` with all models. TEST_CHAT_MODEL, in YAML, changes keys of the chat model's section."""
     folder = tmp_path_factory.mktemp("clients")
     changes = yaml.safe_load(os.environ.get("TEST_CHAT_MODEL", "{}"))
-    models = {name: _of_demo(name) for name in (CHAT, EMBED, EAR, VOICE, IMAGE)}
-    models |= {CHAT: {**models[CHAT], "names": [CHAT], **changes}, "fake": FAKE_SECTION, VECTORS: VECTORS_SECTION}
+    models = DEMO_MODELS | {"fake": FAKE_SECTION, VECTORS: VECTORS_SECTION}
+    models[CHAT] = models[CHAT] | {"names": [CHAT], **changes}
     config = folder / "stack.yaml"
     config.write_text(yaml.safe_dump({"edge": {"port": 0}, "hub": {"offline": True}, "models": models}))
     async with stack(folder, "-c", str(config), env={"GPT_SERVER_API_KEYS": f"tests:{KEY}"}) as up:
@@ -105,10 +110,3 @@ async def client(
     log = tmp_path_factory.mktemp(name) / "log"
     async with running(name, server.base_url, KEY, log) as program:
         yield program
-
-
-def _of_demo(name: str) -> dict[str, object]:
-    """Returns the section of one of the demo's models, for a configuration that lies elsewhere."""
-    section: dict[str, object] = yaml.safe_load(DEMO.read_text())["models"][name]
-    folders = {key: str(DEMO.parent / value) for key, value in section.items() if str(value).startswith("../")}
-    return section | folders
