@@ -11,7 +11,7 @@ import {
 
 /** How to connect. */
 export interface ConnectOptions {
-  /** Encrypts the connection: `true` trusts Node's authorities, `ca` others (PEM); `key` and `cert` are ours (mutual TLS). */
+  /** Encrypts: `true` trusts Node's authorities, `ca` others (PEM); `key` and `cert` are ours (mutual TLS). */
   tls?: true | { ca?: Buffer; key?: Buffer; cert?: Buffer };
   /** Shown with every call, where the service wants one. */
   token?: string;

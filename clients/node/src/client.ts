@@ -173,7 +173,9 @@ export class Client {
       if (progress) call.onProgress?.(progress.step, progress.steps);
       if (imagePart?.header) [header, parts] = [imagePart.header, []];
       if (imagePart) parts.push(imagePart.content);
-      if (imagePart?.last && header && header.preview === undefined) images.push({ header, content: Buffer.concat(parts) });
+      if (imagePart?.last && header && header.preview === undefined) {
+        images.push({ header, content: Buffer.concat(parts) });
+      }
       if (finished) return images;
     }
     throw unfinished();
