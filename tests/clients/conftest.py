@@ -92,9 +92,9 @@ def script(**fake: object) -> dict[str, object]:
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """`gpt-server up` with all models. TEST_CHAT_MODEL, in YAML, changes keys of the chat model's section."""
     folder = tmp_path_factory.mktemp("clients")
-    changes = yaml.safe_load(os.environ.get("TEST_CHAT_MODEL", "{}"))
-    models = DEMO_MODELS | {"fake": FAKE_SECTION, VECTORS: VECTORS_SECTION}
-    models[CHAT] = models[CHAT] | {"names": [CHAT], **changes}
+    changes: dict[str, object] = yaml.safe_load(os.environ.get("TEST_CHAT_MODEL", "{}"))
+    models: dict[str, object] = {**DEMO_MODELS, "fake": FAKE_SECTION, VECTORS: VECTORS_SECTION}
+    models[CHAT] = {**DEMO_MODELS[CHAT], "names": [CHAT], **changes}
     config = folder / "stack.yaml"
     config.write_text(yaml.safe_dump({"edge": {"port": 0}, "hub": {"offline": True}, "models": models}))
     async with stack(folder, "-c", str(config), env={"GPT_SERVER_API_KEYS": f"tests:{KEY}"}) as up:

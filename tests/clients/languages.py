@@ -24,8 +24,8 @@ def python() -> Command:
     """Builds the wheel and installs it in an environment that has nothing of the server's."""
     folder, wheels = environment("grpc-python"), ROOT / "build" / "clients"
     shutil.rmtree(wheels, ignore_errors=True)
-    build = ["build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", wheels]
-    _run([uv(), *build, CLIENTS / "python"], ROOT)
+    options = ["--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(wheels)]
+    _run([uv(), "build", *options, CLIENTS / "python"], ROOT)
     (wheel,) = wheels.glob("*.whl")
     _run([uv(), "pip", "install", "--no-deps", "--reinstall", "--python", folder / "bin" / "python", wheel], ROOT)
     return lambda name: [str(folder / "bin" / "python"), str(CLIENTS / "python" / "examples" / f"{name}.py")]

@@ -34,8 +34,8 @@ def open_channel(
 ) -> grpc.Channel:
     """Opens a channel; the arguments are those of `connect`."""
     if tls or ca_file or cert_file:
-        files = (file and file.read_bytes() for file in (ca_file, key_file, cert_file))
-        channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(*files), OPTIONS)
+        authorities, key, certificate = (file.read_bytes() if file else None for file in (ca_file, key_file, cert_file))
+        channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(authorities, key, certificate), OPTIONS)
     else:
         channel = grpc.insecure_channel(target, OPTIONS)
     return grpc.intercept_channel(channel, _Token(token)) if token else channel
@@ -51,10 +51,10 @@ class _Details(NamedTuple):
 
 
 class _Token(
-    grpc.UnaryUnaryClientInterceptor,
-    grpc.UnaryStreamClientInterceptor,
-    grpc.StreamUnaryClientInterceptor,
-    grpc.StreamStreamClientInterceptor,
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
+    grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
 ):
     """Shows a token with every call."""
 
@@ -66,5 +66,5 @@ class _Token(
         kept = (details.credentials, details.wait_for_ready, details.compression)
         return go_on(_Details(details.method, details.timeout, metadata, *kept), request)
 
-    intercept_unary_unary = intercept_unary_stream = _intercept
-    intercept_stream_unary = intercept_stream_stream = _intercept
+    intercept_unary_unary = intercept_unary_stream = _intercept  # type: ignore[assignment]
+    intercept_stream_unary = intercept_stream_stream = _intercept  # type: ignore[assignment]

@@ -137,7 +137,7 @@ class Client:
 
     def watch(self, *, timeout_s: float | None = None) -> Iterator[WatchResponse]:
         """Yields which models the address serves and how busy they are: at once, on change, every second."""
-        call = ModelServiceStub(self.channel).Watch(WatchRequest(), timeout=timeout_s)
+        call: Any = ModelServiceStub(self.channel).Watch(WatchRequest(), timeout=timeout_s)
         try:
             with translated():
                 yield from call
@@ -172,7 +172,7 @@ class Client:
             config: model, language and what else is wanted.
             sound: a file of any form that FFmpeg reads, open for reading bytes.
         """
-        call = AudioServiceStub(self.channel).Transcribe(_requests(config, sound), timeout=timeout_s)
+        call: Any = AudioServiceStub(self.channel).Transcribe(_requests(config, sound), timeout=timeout_s)
         finished = False
         try:
             with translated():
