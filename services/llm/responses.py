@@ -121,9 +121,7 @@ def _token_logprob(logprob: TokenLogprob) -> pb.TokenLogprob:
 
 
 def _token_score(score: TokenScore) -> pb.TokenScore:
-    return pb.TokenScore(
-        token_id=score.token_id, logprob=score.logprob, token=score.token, token_bytes=score.token_bytes
-    )
+    return pb.TokenScore(token_id=score.token_id, logprob=score.logprob, token=score.token, raw_bytes=score.raw_bytes)
 
 
 def _finished(finished: Finished, queue_s: float) -> pb.Finished:

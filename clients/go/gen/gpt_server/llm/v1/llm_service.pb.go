@@ -1035,7 +1035,7 @@ type TokenScore struct {
 	// The token as text, with U+FFFD for bytes that are no whole code point.
 	Token string `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
 	// The token's bytes.
-	TokenBytes    []byte `protobuf:"bytes,4,opt,name=token_bytes,json=tokenBytes,proto3" json:"token_bytes,omitempty"`
+	RawBytes      []byte `protobuf:"bytes,4,opt,name=raw_bytes,json=rawBytes,proto3" json:"raw_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1091,9 +1091,9 @@ func (x *TokenScore) GetToken() string {
 	return ""
 }
 
-func (x *TokenScore) GetTokenBytes() []byte {
+func (x *TokenScore) GetRawBytes() []byte {
 	if x != nil {
-		return x.TokenBytes
+		return x.RawBytes
 	}
 	return nil
 }
@@ -1809,14 +1809,13 @@ const file_gpt_server_llm_v1_llm_service_proto_rawDesc = "" +
 	"\targuments\x18\x04 \x01(\tR\targuments\"x\n" +
 	"\fTokenLogprob\x127\n" +
 	"\asampled\x18\x01 \x01(\v2\x1d.gpt_server.llm.v1.TokenScoreR\asampled\x12/\n" +
-	"\x03top\x18\x02 \x03(\v2\x1d.gpt_server.llm.v1.TokenScoreR\x03top\"x\n" +
+	"\x03top\x18\x02 \x03(\v2\x1d.gpt_server.llm.v1.TokenScoreR\x03top\"t\n" +
 	"\n" +
 	"TokenScore\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\x05R\atokenId\x12\x18\n" +
 	"\alogprob\x18\x02 \x01(\x02R\alogprob\x12\x14\n" +
-	"\x05token\x18\x03 \x01(\tR\x05token\x12\x1f\n" +
-	"\vtoken_bytes\x18\x04 \x01(\fR\n" +
-	"tokenBytes\"\xae\x01\n" +
+	"\x05token\x18\x03 \x01(\tR\x05token\x12\x1b\n" +
+	"\traw_bytes\x18\x04 \x01(\fR\brawBytes\"\xae\x01\n" +
 	"\bFinished\x129\n" +
 	"\achoices\x18\x01 \x03(\v2\x1f.gpt_server.llm.v1.ChoiceFinishR\achoices\x121\n" +
 	"\x05usage\x18\x02 \x01(\v2\x1b.gpt_server.common.v1.UsageR\x05usage\x124\n" +
