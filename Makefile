@@ -105,4 +105,4 @@ env-dev: ## .venv with what tests need too
 	@tools/venv.sh dev
 
 clean: ## remove .venv and everything that was built
-	rm -rf .venv .venvs protos/gen dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venvs protos/gen dist build clients/*/target clients/node/{dist,node_modules,src/gen} clients/python/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
