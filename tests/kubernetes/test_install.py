@@ -181,7 +181,8 @@ async def test_uninstalling_leaves_nothing(cluster: ControlPlane) -> None:
     await running.prepare()
     before = {kind: await names(running, kind) for kind in LEFT}
     await running.install(EXAMPLES["one-gpu-node"])
-    assert all(len(await names(running, kind)) > len(before[kind]) for kind in LEFT)
+    made = {kind: await names(running, kind) for kind in LEFT}
+    assert all(made[kind] > before[kind] for kind in LEFT)
     await running.helm("uninstall", RELEASE, "--wait")
     await running.until_pods(lambda pods: not pods)
     kept = {"persistentvolumeclaims": {f"{PREFIX}-chat"}}

@@ -61,9 +61,10 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / folder).mkdir()
         for name, file in (("ca.crt", authority.certificate), ("tls.crt", certificate), ("tls.key", key)):
             (root / folder / name).symlink_to(file)
-    for file in ("api-keys/api-keys", "consul-token/token", "service-tokens/token", "service-tokens/tokens"):
-        (root / "secrets" / file).parent.mkdir(exist_ok=True)
-        (root / "secrets" / file).write_text("secret-1\n" if file.endswith("/token") else "alice:secret-1\n")
+    for path in ("api-keys/api-keys", "consul-token/token", "service-tokens/token", "service-tokens/tokens"):
+        secret = root / "secrets" / path
+        secret.parent.mkdir(exist_ok=True)
+        secret.write_text("secret-1\n" if secret.name == "token" else "alice:secret-1\n")
     return root
 
 
