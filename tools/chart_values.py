@@ -214,7 +214,7 @@ class EdgeKubernetesValues(PlacementValues):
     pod_labels: Labels = Field(default_factory=dict, description="Further labels of pods.")
     files_claim: str | None = Field(
         default=None,
-        description="ReadWriteMany claim for images asked for by URL. Unset: each edge has its own.",
+        description="ReadWriteMany claim for images asked for by URL. Unset: each edge has its own, or `files.s3`.",
     )
     service: ServiceValues = Field(default=ServiceValues(), description="The Service that callers reach it by.")
     ingress: IngressValues = Field(default=IngressValues(), description="An Ingress.")
@@ -273,6 +273,9 @@ class SecretsValues(Section):
     hub_token: SecretKeyValues = Field(default=SecretKeyValues(), description="Token of the model hub (HF_TOKEN).")
     consul_token: SecretKeyValues = Field(default=SecretKeyValues(), description="Consul's ACL token.")
     consul_tls: ConsulTlsValues = Field(default=ConsulTlsValues(), description="For a Consul behind https.")
+    bucket_key: SecretKeyValues = Field(
+        default=SecretKeyValues(key="secret"), description="The secret to `edge.files.s3.access_key_id`."
+    )
     service_tokens: str = Field(
         default="",
         description="Secret with `tokens`, which services accept (`name:token` a line), and `token`, which edges show.",

@@ -316,3 +316,15 @@ def test_defaults_are_the_processes_own(pools: Objects) -> None:
     ):
         assert set(section) <= set(settings.model_fields)
     assert settings_of(pools, "edge")["max_body_bytes"] == 67108864
+
+
+def test_where_images_lie_that_are_asked_for_by_url(pools: Objects) -> None:
+    assert settings_of(pools, "edge")["files"] == {"folder": "/cache/files"}
+    shared = render(POOLS, values={"edge": {"kubernetes": {"filesClaim": "images"}}})
+    assert settings_of(shared, "edge")["files"] == {"folder": "/files"}
+    assert {"name": "files", "persistentVolumeClaim": {"claimName": "images"}} in pod_of(shared, "edge")["volumes"]
+    s3 = {"bucket": "images", "access_key_id": "edge"}
+    bucket = render(POOLS, values={"edge": {"files": {"s3": s3}}, "secrets": {"bucketKey": {"name": "bucket"}}})
+    secret = "/secrets/bucket-key/secret"
+    assert settings_of(bucket, "edge")["files"] == {"s3": s3 | {"secret_access_key_file": secret}}
+    assert {"name": "bucket-key", "secret": {"secretName": "bucket"}} in pod_of(bucket, "edge")["volumes"]

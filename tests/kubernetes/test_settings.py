@@ -26,6 +26,7 @@ EVERYTHING: dict[str, Any] = {
         "consulToken": {"name": "consul"},
         "consulTls": {"name": "consul-tls", "clientCertificate": True},
         "serviceTokens": "tokens",
+        "bucketKey": {"name": "bucket"},
     },
     "tls": {"enabled": True, "serviceSecret": "s", "edgeSecret": "e"},
     "consul": {"address": "https://consul.example.com:8501", "check": {"interval_s": 10}},
@@ -36,9 +37,8 @@ EVERYTHING: dict[str, Any] = {
         "cors_origins": ["*"],
         "max_body_bytes": 134217728,
         "media": {"max_bytes": 50000000},
-        "files": {"public_url": "https://llm.example.com"},
+        "files": {"public_url": "https://llm.example.com", "s3": {"bucket": "images", "access_key_id": "edge"}},
         "moderation": {"threshold": 0.7},
-        "kubernetes": {"filesClaim": "files"},
     },
 }
 """Sections that no example has."""
@@ -61,10 +61,10 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / folder).mkdir()
         for name, file in (("ca.crt", authority.certificate), ("tls.crt", certificate), ("tls.key", key)):
             (root / folder / name).symlink_to(file)
-    for path in ("api-keys/api-keys", "consul-token/token", "service-tokens/token", "service-tokens/tokens"):
+    for path in ("api-keys/api-keys", "consul-token/token", "service-tokens/token", "service-tokens/tokens", "bucket-key/secret"):
         secret = root / "secrets" / path
         secret.parent.mkdir(exist_ok=True)
-        secret.write_text("secret-1\n" if secret.name == "token" else "alice:secret-1\n")
+        secret.write_text("secret-1\n" if secret.name in ("token", "secret") else "alice:secret-1\n")
     return root
 
 

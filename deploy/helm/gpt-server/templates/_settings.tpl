@@ -18,7 +18,15 @@
 {{- $settings := pick .Values.edge "key_limits" "routing" "allow_unauthenticated" "allow_adapter_changes" "cors_origins" "max_body_bytes" "request_timeout_s" "sse_keep_alive_s" "media" "files" "moderation" | deepCopy }}
 {{- $_ := set $settings "host" "0.0.0.0" }}
 {{- $_ := set $settings "port" 8000 }}
-{{- $_ := set $settings "files" (mergeOverwrite (dict "folder" (not .Values.edge.kubernetes.filesClaim | ternary "/cache/files" "/files")) ($settings.files | default dict)) }}
+{{- $files := $settings.files | default dict }}
+{{- if $files.s3 }}
+  {{- if .Values.secrets.bucketKey.name }}
+    {{- $_ := set $files.s3 "secret_access_key_file" (printf "/secrets/bucket-key/%s" .Values.secrets.bucketKey.key) }}
+  {{- end }}
+{{- else }}
+  {{- $files = mergeOverwrite (dict "folder" (not .Values.edge.kubernetes.filesClaim | ternary "/cache/files" "/files")) $files }}
+{{- end }}
+{{- $_ := set $settings "files" $files }}
 {{- if .Values.secrets.apiKeys.name }}
   {{- $_ := set $settings "api_keys_file" (printf "/secrets/api-keys/%s" .Values.secrets.apiKeys.key) }}
 {{- end }}
