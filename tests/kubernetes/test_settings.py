@@ -61,7 +61,13 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / folder).mkdir()
         for name, file in (("ca.crt", authority.certificate), ("tls.crt", certificate), ("tls.key", key)):
             (root / folder / name).symlink_to(file)
-    for path in ("api-keys/api-keys", "consul-token/token", "service-tokens/token", "service-tokens/tokens", "bucket-key/secret"):
+    for path in (
+        "api-keys/api-keys",
+        "consul-token/token",
+        "service-tokens/token",
+        "service-tokens/tokens",
+        "bucket-key/secret",
+    ):
         secret = root / "secrets" / path
         secret.parent.mkdir(exist_ok=True)
         secret.write_text("secret-1\n" if secret.name in ("token", "secret") else "alice:secret-1\n")
