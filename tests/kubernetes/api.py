@@ -11,6 +11,12 @@ LIMIT_S = 240.0  # only so that a failure ends
 Things = Sequence[Mapping[str, Any]]
 
 
+def holds(condition: str, thing: Mapping[str, Any]) -> bool:
+    """Whether a thing's status says that a condition is true."""
+    conditions = thing.get("status", {}).get("conditions") or ()
+    return any((one["type"], one["status"]) == (condition, "True") for one in conditions)
+
+
 class Api:
     """A server, and the token for it."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from tests.kubernetes.api import Api
+from tests.kubernetes.api import Api, holds
 from tests.support.needs import need
 
 LIMIT_S = 240.0  # only so that a failure ends
@@ -127,8 +127,7 @@ class ControlPlane:
 
 def is_ready(thing: Mapping[str, Any]) -> bool:
     """Whether a node or a pod says that it is ready."""
-    conditions = thing.get("status", {}).get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return holds("Ready", thing)
 
 
 @asynccontextmanager

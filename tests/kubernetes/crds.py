@@ -1,6 +1,5 @@
 """The custom resources that the chart may make, as their projects publish them: files in Go modules, not built."""
 
-import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from tests.kubernetes.api import Things, holds
 from tests.support.needs import need
 
 MODULES = Path(__file__).parents[2] / "tools" / "crds"
@@ -35,10 +35,6 @@ def crds() -> Iterator[Any]:
         yield from (one for one in yaml.safe_load_all(found.read_text()) if one)
 
 
-def established(definitions: Any) -> bool:
+def established(definitions: Things) -> bool:
     """Whether all of a list of definitions are served."""
-    wanted = {json.dumps(["Established", "True"])}
-    return len(definitions) == len(FILES) and all(
-        wanted <= {json.dumps([c["type"], c["status"]]) for c in one.get("status", {}).get("conditions", ())}
-        for one in definitions
-    )
+    return len(definitions) == len(FILES) and all(holds("Established", one) for one in definitions)
