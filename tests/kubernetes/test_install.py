@@ -82,7 +82,7 @@ async def check_made_by_operators(running: Release) -> None:
 
 
 async def test_more_gpus_than_a_node_has_wait(cluster: ControlPlane) -> None:
-    """Nothing else is given in their place. Helm's own `--wait` is content: with `maxSurge: 0` no pod has to be ready."""
+    """Nothing else is given in their place. Helm does not wait for them: with `maxSurge: 0` none has to be ready."""
     async with release(cluster, "too-many") as running:
         await running.install(EXAMPLES["one-gpu-node"], {"models": {"chat": {"gpus": 9}}})
         await running.until_pods(lambda pods: any(map(unschedulable, pods)))
