@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos baseline docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' Makefile | tr -d :)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster --ignore=tests/kubernetes
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
@@ -37,11 +37,15 @@ test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM; gRP
 test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted; a real S3 server
 	@consul=$$(tools/go_tool.sh consul) && gateway=$$(tools/go_tool.sh versitygw) && PATH="$${consul%/*}:$${gateway%/*}:$$PATH" $(BIN)/pytest tests/cluster
 
+test-kubernetes: env-dev ## the Helm chart on a real control plane, its commands on real processes
+	@tools/engine_env.sh vllm
+	@first=$$(tools/go_tool.sh kubernetes) && PATH="$${first%/*}:$$PATH" $(BIN)/pytest tests/kubernetes
+
 test-all: env-dev ## everything, in two lines side by side; what CI runs after lint
 	@$(MAKE) -j2 --output-sync=target test test-beside
 
 test-beside: # what test-all runs beside test, one after another
-	@$(MAKE) -j1 test-install test-clients test-cluster test-engines
+	@$(MAKE) -j1 test-install test-clients test-cluster test-kubernetes test-engines
 
 tools: ## build what test-cluster needs, Consul and an S3 server, outside this folder: minutes, once
 	@tools/go_tool.sh consul
