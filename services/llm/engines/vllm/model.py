@@ -14,9 +14,9 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from gpt_server.services.llm.engine import EngineConfig, ModelDetails, Sampling
 from gpt_server.services.llm.engines.vllm.arguments import ServingArguments, engine_arguments, serving_arguments
-from gpt_server.services.llm.engines.vllm.vocabulary import Vocabulary
 from gpt_server.services.llm.parsing import guess_reasoning_parser, guess_tool_parser
 from gpt_server.services.llm.source import capabilities
+from gpt_server.services.llm.vocabulary import Vocabulary
 
 #: Ranks that vLLM has kernels for.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
