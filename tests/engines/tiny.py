@@ -1,6 +1,7 @@
 """Models that tests make: a small vision-language model in its real on-disk format, and an adapter for demo-chat."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,21 +89,27 @@ def _config(vocab_size: int, ids: dict[str, int], ends: dict[str, int]) -> Any:
     )
 
 
-def adapter(folder: Path, base: str) -> None:
-    """Writes an adapter in PEFT's format that changes what the base model says."""
+def adapter(folder: Path, base: str, modules: Sequence[str] = ("v_proj",)) -> None:
+    """Writes an adapter in PEFT's format that changes these modules, and what the base model says."""
     torch.manual_seed(1)
     folder.mkdir()
     weights = {}
     with safe_open(f"{base}/model.safetensors", "pt") as stored:
         for name in stored.keys():  # noqa: SIM118 (it is no mapping)
-            if name.endswith("self_attn.v_proj.weight"):
+            if name.endswith(tuple(f"self_attn.{module}.weight" for module in modules)):
                 rows, columns = stored.get_slice(name).get_shape()
                 inside = f"base_model.model.{name.removesuffix('.weight')}"
                 weights[f"{inside}.lora_A.weight"] = torch.randn(RANK, columns) * 0.1
                 weights[f"{inside}.lora_B.weight"] = torch.randn(rows, RANK) * 0.1
     assert weights
     save_file(weights, folder / "adapter_model.safetensors")
-    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": RANK, "lora_alpha": 16, "target_modules": ["v_proj"]}
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": RANK,
+        "lora_alpha": 16,
+        "target_modules": list(modules),
+    }
     (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": base, "bias": "none"}))
 
 

@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pirate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an adapter of demo-chat."""
     made = tmp_path_factory.mktemp("adapters") / "pirate"
-    adapter(made, CHAT)
+    adapter(made, CHAT, ("q_proj", "v_proj"))
     return made
 
 

@@ -23,7 +23,7 @@ SMALL: Mapping[str, Any] = {
     "attention_backend": "torch_native",
     "mm_attention_backend": "sdpa",
     "lora_backend": "torch_native",
-    "max_total_tokens": 16384,
+    "max_total_tokens": 32768,
     "cuda_graph_backend_decode": "disabled",
     "cuda_graph_backend_prefill": "disabled",
 }

@@ -9,7 +9,7 @@ from gpt_server.services.llm.engine import EngineConfig, Problem
 from gpt_server.services.llm.engines.sglang import SGLangEngine
 from tests.engines.asking import Subject, ask, greedy, request
 from tests.engines.llm_model_suite import Plain, clear_prompts
-from tests.engines.tiny import merged
+from tests.engines.tiny import adapter, merged
 from tests.with_sglang.llm import CHAT
 
 
@@ -32,3 +32,9 @@ async def test_a_folder_that_is_no_adapter(tmp_path: Path) -> None:
     config = EngineConfig(CHAT, {"x": str(tmp_path)})
     message = f"{tmp_path} has no adapter_config.json: not an adapter's folder"
     assert SGLangEngine.check(config) == [Problem("adapters.x", message)]
+
+
+async def test_an_adapter_that_would_end_the_scheduler(tmp_path: Path) -> None:
+    adapter(tmp_path / "x", CHAT, ("v_proj",))
+    (problem,) = SGLangEngine.check(EngineConfig(CHAT, {"x": str(tmp_path / "x")}))
+    assert problem == Problem("adapters.x", "changes v_proj; of these SGLang takes q_proj and v_proj together, or none")

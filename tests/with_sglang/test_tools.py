@@ -85,13 +85,6 @@ DIALECTS = {
     "pythonic": '[get_weather(city="Paris"), get_weather(city="Rome")]',
     "llama3": '<|python_tag|>{"name": "get_weather", "parameters": {"city": "Paris"}};'
     '{"name": "get_weather", "parameters": {"city": "Rome"}}',
-    "mistral": '[TOOL_CALLS] [{"name": "get_weather", "arguments": {"city": "Paris"}}, '
-    '{"name": "get_weather", "arguments": {"city": "Rome"}}]',
-    "minimax-m2": "<minimax:tool_call>"
-    + "".join(
-        f'<invoke name="get_weather"><parameter name="city">{city}</parameter></invoke>' for city in ("Paris", "Rome")
-    )
-    + "</minimax:tool_call>",
 }
 
 

@@ -1,5 +1,6 @@
 """`engine_args` of the sglang engine: SGLang's own server arguments under its names, and a few of ours."""
 
+import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -103,10 +104,22 @@ def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `LLMEngine.check`. Imports SGLang: many seconds."""
     problems = [
         *check_model(config.model, ["config.json"]),
-        *check_adapters(config.adapters),
+        *(check_adapters(config.adapters) or _check_targets(config.adapters)),
         *_check_names_and_values(config.engine_args),
     ]
     return problems or [*_check_parsers(config), *_check_devices(config)]
+
+
+def _check_targets(adapters: Mapping[str, str]) -> Sequence[Problem]:
+    """Returns which adapters SGLang cannot load: it would find out in a request, and its scheduler would die of it."""
+    problems = []
+    for name, folder in adapters.items():
+        targets = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))["target_modules"]
+        found = {kind for kind in ("q_proj", "k_proj", "v_proj") if any(kind in target for target in targets)}
+        if found and not {"q_proj", "v_proj"} <= found:
+            message = f"changes {', '.join(sorted(found))}; of these SGLang takes q_proj and v_proj together, or none"
+            problems.append(Problem(f"adapters.{name}", message))
+    return problems
 
 
 def _check_names_and_values(engine_args: Mapping[str, Any]) -> Sequence[Problem]:

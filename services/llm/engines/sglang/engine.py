@@ -116,8 +116,9 @@ class SGLangEngine(LLMEngine):
             for params, wishes in zip(columns["sampling_params"], plan.wishes, strict=True):
                 params["custom_params"] = wishes.params()
             columns["custom_logit_processor"] = [SHAPING] * n
-        if plan.pictures is not None:
-            columns["image_data"] = [[dict(plan.pictures)]] * n
+        if plan.pictures:
+            del columns["input_ids"]
+            columns |= {"prompt": [plan.rendered] * n, "image_data": [list(plan.pictures) for _ in range(n)]}
         if request.adapter:
             columns["lora_path"] = [request.adapter] * n
         if request.cache_salt:

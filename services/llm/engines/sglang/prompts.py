@@ -34,7 +34,8 @@ class Plan(Prepared):
     Attributes:
         params: SGLang's sampling parameters, without what differs between choices.
         wishes: what SGLang has no parameters for, one for each choice.
-        pictures: the pictures as the model's processor has made them; `None`: there are none.
+        rendered: the prompt as text, where it has pictures: SGLang finds their places in it.
+        pictures: the pictures, decoded.
         reasons: whether reasoning is told from the answer, and is counted.
         opened: whether the prompt ends inside the reasoning.
         closed: whether it ends right behind it.
@@ -43,7 +44,8 @@ class Plan(Prepared):
 
     params: Mapping[str, Any] = field(default_factory=dict)
     wishes: Sequence[Wishes] = ()
-    pictures: Mapping[str, Any] | None = None
+    rendered: str = ""
+    pictures: Sequence[Any] = ()
     reasons: bool = False
     opened: bool = False
     closed: bool = False
@@ -62,7 +64,7 @@ class Planner:
         check_sampled_ids(request.sampling, details.vocab_size)
         plan = Plan(request, ())
         rendered, prompt = self._prompt(plan)
-        plan.prompt_token_ids, max_tokens = fit(request, prompt, details.max_context_tokens, plan.pictures is None)
+        plan.prompt_token_ids, max_tokens = fit(request, prompt, details.max_context_tokens, not plan.pictures)
         if request.chat is not None:
             self._plan_parsing(plan, request.chat, rendered)
         plan.params = sampling.options(request.sampling, details.default_sampling, max_tokens)
@@ -119,7 +121,8 @@ class Planner:
         if model.max_pictures is not None and len(shown) > model.max_pictures:
             raise InvalidField("chat.messages", f"has {len(shown)} images; at most {model.max_pictures} are allowed")
         made = model.processor(text=[rendered], images=shown, return_tensors="pt", add_special_tokens=special)
-        plan.pictures = {"format": "processor_output", **made}
+        # SGLang does the same once more: what it takes ready-made gave other tokens than transformers.
+        plan.rendered, plan.pictures = rendered, shown
         return rendered, list(made["input_ids"][0].tolist())
 
     def _plan_parsing(self, plan: Plan, chat: Chat, prompt: str) -> None:
