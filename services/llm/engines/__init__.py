@@ -7,4 +7,5 @@ ENGINES: Mapping[str, str] = {
     "hf": "gpt_server.services.llm.engines.hf:HFEngine",
     "vllm": "gpt_server.services.llm.engines.vllm:VLLMEngine",
     "sglang": "gpt_server.services.llm.engines.sglang:SGLangEngine",
+    "lmdeploy": "gpt_server.services.llm.engines.lmdeploy:LMDeployEngine",
 }

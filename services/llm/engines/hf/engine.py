@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from gpt_server.services.common.errors import EngineUnavailable
+from gpt_server.services.llm.collector import Collector
 from gpt_server.services.llm.engine import (
     EngineConfig,
     GenerateRequest,
@@ -18,7 +19,6 @@ from gpt_server.services.llm.engine import (
     Tokens,
 )
 from gpt_server.services.llm.engines.hf.arguments import HFArguments, check
-from gpt_server.services.llm.engines.hf.collector import Collector
 
 if TYPE_CHECKING:
     from gpt_server.services.llm.engines.hf.model import LoadedModel
