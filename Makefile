@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-all lint format protos docs lock bench bench-edge bench-hf bench-vllm env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,22 +18,37 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_sglang --ignore=tests/clients
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_sglang --ignore=tests/with_lmdeploy --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
 
-test-engines: env-dev ## the real vLLM and SGLang, each in an environment of its own
+test-engines: env-dev ## the real vLLM, SGLang, LMDeploy and infinity, each in an environment of its own
 	@tools/engine_env.sh vllm
 	@# vLLM leaves sockets to the garbage collector, which complains whenever it comes by.
 	.venvs/test-vllm/bin/python -m pytest -p no:unraisableexception tests/with_vllm
 	@tools/engine_env.sh sglang
 	.venvs/test-sglang/bin/python -m pytest -p no:unraisableexception tests/with_sglang
+	@tools/engine_env.sh lmdeploy
+	.venvs/test-lmdeploy/bin/python -m pytest -p no:unraisableexception tests/with_lmdeploy
+	@tools/engine_env.sh infinity
+	@# Its environment has nothing of the edge's, which the other tests' fixtures start.
+	.venvs/test-infinity/bin/python -m pytest --confcutdir=tests/with_infinity tests/with_infinity
 
 test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
 	$(BIN)/pytest tests/clients
 
-test-all: test test-install test-clients test-engines ## everything; what CI runs after lint
+test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted
+	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/pytest tests/cluster
+
+test-all: env-dev ## everything, in two lines side by side; what CI runs after lint
+	@$(MAKE) -j2 --output-sync=target test test-beside
+
+test-beside: # what test-all runs beside test, one after another
+	@$(MAKE) -j1 test-install test-clients test-cluster test-engines
+
+tools: ## build Consul, which test-cluster needs, outside this folder: minutes, once
+	@tools/go_tool.sh consul
 
 lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff format --check .
@@ -55,7 +70,7 @@ docs: env-dev ## write the generated reference pages of docs/ again
 lock: env-dev ## resolve requirements/*.lock again; UPGRADE=1 takes the newest versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock.sh $(if $(UPGRADE),--upgrade)
 
-bench: bench-edge bench-hf bench-vllm ## all measurements: tables, and figures in build/bench
+bench: bench-edge bench-hf bench-embed bench-image bench-vllm bench-routing bench-cluster ## all measurements: tables, and figures in build/bench
 
 bench-edge: env-dev ## what the edge costs alone
 	$(BIN)/python -m bench.edge_alone
@@ -63,8 +78,23 @@ bench-edge: env-dev ## what the edge costs alone
 bench-hf: env-dev ## the hf engine beside transformers' own batching
 	$(BIN)/python -m bench.hf_batching
 
+bench-audio: env-dev ## speech and transcription through the edge beside their engines
+	$(BIN)/python -m bench.audio
+
+bench-embed: env-dev ## the embed service beside the library offline and infinity's server
+	$(BIN)/python -m bench.embed
+
+bench-image: env-dev ## what the way to an image costs
+	$(BIN)/python -m bench.image
+
 bench-vllm: env-dev ## our path to vLLM beside its own server, LiteLLM and SMG
 	$(BIN)/python -m bench.side_by_side
+
+bench-routing: env-dev ## what the choice of a replica is worth
+	$(BIN)/python -m bench.routing
+
+bench-cluster: env-dev ## kill -9 to out of rotation, ready to first answer, Consul restarted under load
+	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/python -m bench.failover
 
 env: ## .venv with what the demo needs
 	@tools/venv.sh demo

@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
     print("streams   sequential   continuous         ours   ours/sequential   ours/continuous   (tokens/s)")
     for streams in options.streams:
         ways = (_sequential(options.model), _continuous(options.model), _ours(options.model))
@@ -66,7 +66,7 @@ def _load(name: str) -> Any:
 
 def _config() -> GenerationConfig:
     options = {"do_sample": False, "max_new_tokens": TOKENS, "eos_token_id": -1, "pad_token_id": 0}
-    return GenerationConfig(**options)  # type: ignore[no-untyped-call]
+    return GenerationConfig(**options)
 
 
 @contextmanager

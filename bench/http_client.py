@@ -3,20 +3,17 @@
 import asyncio
 import json
 import re
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
-from typing import cast
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, cast
 
-import uvloop
-
+from bench.client import ask_all, main
 from bench.load import QUESTION, Load, Seen
 
 TEXT = re.compile(rb'"content": ?"[^"]')
 TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
 LENGTH = re.compile(rb"\r\ncontent-length: ?(\d+)", re.IGNORECASE)
-LIMIT_S = 300.0  # only so that a failure ends
 
 
 class Answer:
@@ -47,12 +44,18 @@ class Answer:
             raise RuntimeError(f"answered with {bytes(self.body[-2000:])!r}")
         return int(found[-1])
 
+    @property
+    def writes(self) -> int:
+        """Events that it came in."""
+        return self.body.count(b"\r\ndata: ")
+
 
 class Connection(asyncio.Protocol):
-    """A connection that asks one question after the other."""
+    """A connection that asks one question after the other, and reads answers of one kind."""
 
-    def __init__(self) -> None:
-        self._answer = Answer()
+    def __init__(self, kind: type[Answer]) -> None:
+        self._kind = kind
+        self._answer = kind()
         self._whole: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,7 +64,7 @@ class Connection(asyncio.Protocol):
 
     async def ask(self, request: bytes) -> Answer:
         """Returns the answer to a request."""
-        self._answer, self._whole = Answer(), asyncio.get_running_loop().create_future()
+        self._answer, self._whole = self._kind(), asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._whole
 
@@ -76,9 +79,15 @@ class Connection(asyncio.Protocol):
             self._whole.set_exception(RuntimeError(f"cut off after {bytes(self._answer.body[-2000:])!r}"))
 
 
-def request_bytes(load: Load, number: int) -> bytes:
-    """Returns the HTTP request of one question."""
-    body = {
+def request_bytes(path: str, body: Mapping[str, Any]) -> bytes:
+    """Returns the HTTP request with a body of JSON."""
+    content = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(content)}\r\n\r\n".encode() + content
+
+
+def _chat(load: Load, number: int) -> dict[str, Any]:
+    return {
         "model": load.model,
         "messages": [{"role": "user", "content": QUESTION.format(number)}],
         "max_tokens": load.tokens,
@@ -88,43 +97,22 @@ def request_bytes(load: Load, number: int) -> bytes:
         **({"stream_options": {"include_usage": True}} if load.stream else {}),
         **load.extra,
     }
-    content = json.dumps(body).encode()
-    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
-    return f"{head}content-length: {len(content)}\r\n\r\n".encode() + content
 
 
-async def _ask_in_turn(connection: Connection, requests: Iterator[bytes], answers: list[Answer]) -> None:
-    for request in requests:
-        answers.append(await connection.ask(request))
-
-
-async def _run(load: Load) -> Seen:
+async def connections(load: Load, answer: type[Answer]) -> list[Connection]:
+    """Opens as many connections as `load` says."""
     host, _, port = load.address.rpartition(":")
     loop = asyncio.get_running_loop()
-    connections = [(await loop.create_connection(Connection, host, int(port)))[1] for _ in range(load.concurrent)]
-    requests = iter([request_bytes(load, number) for number in range(load.requests)])
-    print("open", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
-    answers: list[Answer] = []
-    begin = time.perf_counter()
-    async with asyncio.timeout(LIMIT_S):
-        await asyncio.gather(*(_ask_in_turn(connection, requests, answers) for connection in connections))
-    return _seen(load, answers, time.perf_counter() - begin)
+    made = partial(Connection, answer)
+    return [(await loop.create_connection(made, host, int(port)))[1] for _ in range(load.concurrent)]
 
 
-def _seen(load: Load, answers: list[Answer], wall_s: float) -> Seen:
-    if wrong := [answer for answer in answers if answer.tokens != load.tokens]:
-        raise RuntimeError(f"{wrong[0].tokens} tokens instead of {load.tokens}")
-    return Seen(
-        wall_s=wall_s,
-        tokens=sum(answer.tokens for answer in answers),
-        first_s=[answer.texts_s[0] - answer.began_s for answer in answers if answer.texts_s],
-        gap_s=[b - a for answer in answers for a, b in zip(answer.texts_s, answer.texts_s[1:], strict=False)],
-        whole_s=[answer.ended_s - answer.began_s for answer in answers],
-        writes=sum(answer.body.count(b"\r\ndata: ") for answer in answers),
-    )
+async def run(load: Load) -> Seen:
+    """Asks over as many connections as wished."""
+    opened = await connections(load, Answer)
+    requests = [request_bytes("/v1/chat/completions", _chat(load, number)) for number in range(load.requests)]
+    return await ask_all(load, [connection.ask for connection in opened], requests)
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(asdict(runner.run(_run(Load(**json.loads(sys.argv[1])))))), flush=True)
+    main(run)

@@ -6,6 +6,7 @@ Exit codes: 0 after SIGTERM or SIGINT, when running requests have ended; 2 for b
 import argparse
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -19,13 +20,15 @@ from fastapi import FastAPI
 from pydantic_settings import CliSettingsSource
 
 from gpt_server.edge.app import create_app
-from gpt_server.edge.config import EdgeSettings
+from gpt_server.edge.config import EdgeSettings, is_loopback
 from gpt_server.edge.routes.health import admin_app
 from gpt_server.edge.serving import address_of, listen, server_of
 from gpt_server.edge.settings import BadSettingsError, Problem, read_settings
 from gpt_server.edge.telemetry import configure_logging
 
 BAD_SETTINGS = 2
+
+log = logging.getLogger("gpt_server.edge")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -61,6 +64,8 @@ def _application(settings: EdgeSettings) -> FastAPI:
 def _run(settings: EdgeSettings, app: FastAPI) -> None:
     listeners = _api_listener(settings), _listener("admin.port", settings.admin.host, settings.admin.port)
     configure_logging(settings.log)
+    if not is_loopback(listeners[0].getsockname()[0]):
+        log.warning("%s is PLAIN HTTP beyond this machine: put a proxy with TLS before it", address_of(listeners[0]))
     asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_serve(settings, app, *listeners))
 
 

@@ -1,9 +1,11 @@
 """The edge's application: the list of routes is the table of contents."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
+from socket import gethostname
 
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
@@ -11,22 +13,33 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from gpt_server.edge.auth import DOCS_ASSETS, Authentication, load_keys
+from gpt_server.edge.auth import DOCS_ASSETS, Authentication, keys_of
 from gpt_server.edge.bodies import BodyLimit
-from gpt_server.edge.channels import open_channel
+from gpt_server.edge.channels import Channels
 from gpt_server.edge.config import EdgeSettings
 from gpt_server.edge.context import Edge
 from gpt_server.edge.discovery import discovery_for
 from gpt_server.edge.errors import ErrorDocument
+from gpt_server.edge.image_files import FileStore
+from gpt_server.edge.limits import Limits
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
 from gpt_server.edge.requests import Exchanges, answer_http_error
 from gpt_server.edge.routes import (
+    audio_speech,
+    audio_transcriptions,
+    audio_translations,
+    audio_voices,
     chat_completions,
     classify,
     completions,
     embeddings,
     health,
+    images_edits,
+    images_files,
+    images_generations,
+    images_variations,
+    lora_adapters,
     models,
     moderations,
     rerank,
@@ -34,7 +47,9 @@ from gpt_server.edge.routes import (
     tokenize,
     unserved,
 )
+from gpt_server.edge.routing import Router
 from gpt_server.edge.telemetry import Telemetry
+from gpt_server.edge.tracing import Tracing
 
 
 def create_app(settings: EdgeSettings) -> FastAPI:
@@ -43,8 +58,10 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     Raises:
         ValueError: the API keys cannot be read.
     """
-    replicas = ReplicaSet(partial(open_channel, settings=settings.channel))
-    edge = Edge(settings, replicas, MediaLoader(settings.media), Telemetry())
+    telemetry, tracing = Telemetry(), Tracing(settings.tracing, f"{gethostname()}-{os.getpid()}")
+    replicas = ReplicaSet(Channels(settings.channel), Router(settings.routing), telemetry.chosen)
+    media, files, limits = MediaLoader(settings.media), FileStore(settings.files), Limits(settings.key_limits)
+    edge = Edge(settings, replicas, media, files, telemetry, limits)
     app = FastAPIOffline(  # /docs needs no other host for its scripts
         title="GPT Server",
         version=version("gpt-server"),
@@ -54,7 +71,7 @@ def create_app(settings: EdgeSettings) -> FastAPI:
         dependencies=[Depends(HTTPBearer(auto_error=False))],  # only shows /docs where a key goes; auth.py checks it
         responses={"4XX": {"model": ErrorDocument}, "5XX": {"model": ErrorDocument}},
     )
-    app.state.edge = edge
+    app.state.edge, app.state.tracing = edge, tracing
 
     app.include_router(chat_completions.router)
     app.include_router(completions.router)
@@ -63,23 +80,32 @@ def create_app(settings: EdgeSettings) -> FastAPI:
     app.include_router(score.router)
     app.include_router(moderations.router)
     app.include_router(classify.router)
+    app.include_router(audio_transcriptions.router)
+    app.include_router(audio_translations.router)
+    app.include_router(audio_speech.router)
+    app.include_router(audio_voices.router)
+    app.include_router(images_generations.router)
+    app.include_router(images_edits.router)
+    app.include_router(images_variations.router)
+    app.include_router(images_files.router)
     app.include_router(models.router)
     app.include_router(tokenize.router)
+    app.include_router(lora_adapters.router)
     app.include_router(health.router)
     app.include_router(unserved.router)
 
     app.add_exception_handler(HTTPException, answer_http_error)
 
-    _add_middleware(app, edge)
+    _add_middleware(app, edge, tracing)
     return app
 
 
-def _add_middleware(app: FastAPI, edge: Edge) -> None:
+def _add_middleware(app: FastAPI, edge: Edge, tracing: Tracing) -> None:
     """The last one added is the first to see a request."""
     settings = edge.settings
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Authentication, keys=load_keys(settings))
-    app.add_middleware(Exchanges, telemetry=edge.telemetry)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
+    app.add_middleware(Authentication, keys=keys_of(settings), limits=edge.limits)
+    app.add_middleware(Exchanges, telemetry=edge.telemetry, tracing=tracing)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -98,3 +124,4 @@ async def _following_discovery(app: FastAPI) -> AsyncIterator[None]:
             yield
     finally:
         await edge.media.close()
+        await asyncio.to_thread(app.state.tracing.close)

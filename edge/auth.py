@@ -5,11 +5,13 @@ import hmac
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gpt_server.edge.config import EdgeSettings
 from gpt_server.edge.context import exchange_of
 from gpt_server.edge.errors import ApiError
+from gpt_server.edge.files import Content
+from gpt_server.edge.limits import OTHERS, Limits
 
 DOCS_ASSETS = "/docs/assets"
 OPEN_PATHS = frozenset(
@@ -25,6 +27,17 @@ OPEN_PATHS = frozenset(
     }
 )
 """Paths that need no key: they say nothing but whether the server is well, and what its API looks like."""
+OPEN_PREFIX = "/v1/images/files/"
+"""Below it a file's name is its key."""
+
+
+def keys_of(settings: EdgeSettings) -> Content[dict[str, bytes]]:
+    """Returns the API keys as they are at each moment. Raises `ValueError` as `load_keys`, and for limits of no key."""
+    file = settings.api_keys_file
+    keys = Content([file] if file else [], lambda: load_keys(settings))
+    if unknown := settings.key_limits.keys() - keys.now().keys() - {OTHERS}:
+        raise ValueError(f"key_limits: no API key is called {', '.join(sorted(unknown))}")
+    return keys
 
 
 def load_keys(settings: EdgeSettings) -> dict[str, bytes]:
@@ -55,28 +68,48 @@ def load_keys(settings: EdgeSettings) -> dict[str, bytes]:
 
 
 class Authentication:
-    """ASGI middleware that lets callers with a key through. Without any keys everyone is."""
+    """ASGI middleware that lets callers with a key through, within the key's limits. Without any keys everyone is."""
 
-    def __init__(self, app: ASGIApp, keys: Mapping[str, bytes]) -> None:
+    def __init__(self, app: ASGIApp, keys: Content[dict[str, bytes]], limits: Limits) -> None:
         self._app = app
         self._keys = keys
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises `ApiError` INVALID_API_KEY, before a byte of the body is read."""
-        if scope["type"] == "http" and self._keys and scope["path"] not in OPEN_PATHS:
-            exchange_of(scope).key_name = self._name_of_key(Headers(scope=scope).get("authorization", ""))
-        await self._app(scope, receive, send)
+        """Raises `ApiError` INVALID_API_KEY or RATE_LIMIT_EXCEEDED, before a byte of the body is read."""
+        if scope["type"] != "http" or _is_open(scope["path"]) or not (keys := self._keys.now()):
+            await self._app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        exchange.key_name = _name_of_key(keys, Headers(scope=scope).get("authorization", ""))
+        account = self._limits.account(exchange.key_name)
+        if account is None or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
 
-    def _name_of_key(self, authorization: str) -> str:
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            raise ApiError("INVALID_API_KEY", "An API key is needed: send the header `Authorization: Bearer <key>`.")
-        shown = _digest(key.strip())
-        # All are compared, so that the time says nothing about which one came close.
-        matches = [name for name, digest in self._keys.items() if hmac.compare_digest(digest, shown)]
-        if not matches:
-            raise ApiError("INVALID_API_KEY", "The API key is not known to this server.")
-        return matches[0]
+        async def send_with_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *account.headers()]
+            await send(message)
+
+        with account.request(exchange):
+            await self._app(scope, receive, send_with_limits)
+
+
+def _name_of_key(keys: Mapping[str, bytes], authorization: str) -> str:
+    scheme, _, key = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise ApiError("INVALID_API_KEY", "An API key is needed: send the header `Authorization: Bearer <key>`.")
+    shown = _digest(key.strip())
+    # All are compared, so that the time says nothing about which one came close.
+    matches = [name for name, digest in keys.items() if hmac.compare_digest(digest, shown)]
+    if not matches:
+        raise ApiError("INVALID_API_KEY", "The API key is not known to this server.")
+    return matches[0]
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
 
 
 def _digest(key: str) -> bytes:

@@ -42,62 +42,78 @@ class JsonRoute(APIRoute):
             await super().handle(scope, receive, send)
             return
         request = Request(scope, receive)
-        body = _read(self._model, request.headers.get("content-type", ""), await _content(request))
+        body = read_json(self.body_model, request.headers.get("content-type", ""), await content_of(request))
         response = await self.endpoint(body=body, request=request)
         await response(scope, receive, send)
 
     @cached_property
-    def _model(self) -> type[BaseModel]:
+    def body_model(self) -> type[BaseModel]:
+        """The type of the endpoint's `body`."""
         model: type[BaseModel] = get_type_hints(self.endpoint)["body"]
         return model
 
 
-async def _content(request: Request) -> bytes:
+async def content_of(request: Request) -> bytes:
+    """Returns a request's body. Raises `ClientLeftError`."""
     try:
         return await request.body()
     except ClientDisconnect:
         raise ClientLeftError from None
 
 
-def _read(model: type[T], content_type: str, content: bytes) -> T:
+def read_json(model: type[T], content_type: str, content: bytes) -> T:
+    """Returns the body that JSON holds. Raises `ApiError` INVALID_FIELD or UNSUPPORTED_FEATURE."""
     if not content:
         raise ApiError("INVALID_FIELD", "The body is empty; send a JSON object.")
     if not JSON_TYPE.fullmatch(content_type):
         raise ApiError("INVALID_FIELD", OBJECT_NEEDED)
     try:
-        return model.model_validate(orjson.loads(content))
+        fields = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise ApiError("INVALID_FIELD", f"The body is not valid JSON: {error.msg} (at byte {error.pos}).") from None
+    return validated(model, fields)
+
+
+def validated(model: type[T], fields: object, *, strict: bool | None = None) -> T:
+    """Returns the body that some fields make; `strict`: as of pydantic. Raises `ApiError` as `read_json`."""
+    try:
+        return model.model_validate(fields, strict=strict)
     except ValidationError as error:
         raise from_validation(error) from None
 
 
 class BodyLimit:
-    """ASGI middleware that refuses bodies of more than `max_bytes`, declared or not, without keeping them."""
+    """ASGI middleware that refuses bodies of more than `max_bytes`, declared or not, without keeping them.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Forms, whose files go to the disk, may have `max_upload_bytes`.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_upload_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises `ApiError` PAYLOAD_TOO_LARGE."""
         received = 0
+        headers = dict(scope.get("headers", ()))
+        is_form = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+        max_bytes = self._max_upload_bytes if is_form else self._max_bytes
 
         def count(more: int) -> None:
             nonlocal received
             received += more
-            if received > self._max_bytes:
-                raise ApiError(
-                    "PAYLOAD_TOO_LARGE", f"The request body is larger than {self._max_bytes} bytes, the most allowed."
-                )
+            if received > max_bytes:
+                message = f"The request body is larger than {max_bytes} bytes, the most allowed."
+                raise ApiError("PAYLOAD_TOO_LARGE", message)
 
         async def counted() -> Message:
             message = await receive()
             count(len(message.get("body", b"")))
             return message
 
-        declared = dict(scope.get("headers", ())).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._max_bytes:
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > max_bytes:
             count(int(declared))
         await self._app(scope, counted, send)
 

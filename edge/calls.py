@@ -1,11 +1,10 @@
-"""What calls of services are made with: a deadline, the request id, and a way back from their fields to OpenAI's."""
+"""How services are called: with a deadline and the request id, again where that helps, and what their errors mean."""
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import grpc
 from starlette.requests import Request
@@ -13,12 +12,15 @@ from starlette.requests import Request
 from gpt_server.common.v1 import model_pb2
 from gpt_server.edge.context import Edge, edge_of, exchange_of
 from gpt_server.edge.errors import ApiError, from_rpc
+from gpt_server.edge.replica import Replica
 from gpt_server.edge.schemas.base import Body
+from gpt_server.edge.telemetry import Exchange
 from gpt_server.edge.translation.generation import to_param
-from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
 
-if TYPE_CHECKING:
-    from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceAsyncStub
+T = TypeVar("T")
+
+AFFINITY_KEYS = ("prompt_cache_key", "session_id", "user")
+"""Fields of a request that say which ones belong together; the first that is set counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,15 @@ class CallOptions:
 
     Attributes:
         deadline: when the caller stops waiting, by `time.monotonic()`.
-        metadata: request id and trace context.
+        metadata: request id, trace context and our own token.
         to_param: turns the path of a field of the request message into that of OpenAI's parameter.
+        affinity_key: requests with the same one are best answered by the same replica. Empty: none.
     """
 
     deadline: float
     metadata: tuple[tuple[str, str], ...]
     to_param: Callable[[str], str | None]
+    affinity_key: str = ""
 
     @property
     def left_s(self) -> float:
@@ -43,27 +47,62 @@ class CallOptions:
 
 def call_options(request: Request, body: Body) -> CallOptions:
     """Returns the options for calls that answer `request`. Raises `ApiError`: the header x-request-timeout is wrong."""
-    limit_s = edge_of(request).settings.request_timeout_s
+    key = next((value for name in AFFINITY_KEYS if (value := getattr(body, name, None))), "")
+    return timed_options(request, to_param(body), key)
+
+
+def timed_options(request: Request, param_of: Callable[[str], str | None], affinity_key: str = "") -> CallOptions:
+    """Returns the options for calls that answer a request, whatever its body is. Raises as `call_options`."""
+    edge = edge_of(request)
+    limit_s = edge.settings.request_timeout_s
     if (wanted := request.headers.get("x-request-timeout")) is not None:
         limit_s = min(limit_s, _seconds(wanted))
-    metadata = [("x-request-id", exchange_of(request.scope).request_id)]
-    trace = request.headers.get("traceparent", "")
-    if trace.isascii() and trace.isprintable() and trace:
-        metadata.append(("traceparent", trace))
-    return CallOptions(time.monotonic() + limit_s, tuple(metadata), to_param(body))
+    exchange = exchange_of(request.scope)
+    metadata = [("x-request-id", exchange.request_id), *edge.replicas.channels.metadata]
+    if exchange.traceparent:
+        metadata.append(("traceparent", exchange.traceparent))
+    return CallOptions(time.monotonic() + limit_s, tuple(metadata), param_of, affinity_key)
 
 
-@asynccontextmanager
-async def llm_stub(edge: Edge, model: str, options: CallOptions) -> "AsyncIterator[LLMServiceAsyncStub]":
-    """Picks who answers a call of one message; what goes wrong with the call becomes an `ApiError`."""
-    replica = edge.replicas.pick(model, model_pb2.MODEL_KIND_LLM)
-    replica.acquire()
-    try:
-        yield LLMServiceStub(replica.channel)
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc(error, options.to_param) from error
-    finally:
-        replica.release()
+async def ask(
+    edge: Edge,
+    exchange: Exchange,
+    model: str,
+    kind: "model_pb2.ModelKind.ValueType",
+    options: CallOptions,
+    call: Callable[[grpc.aio.Channel], Awaitable[T]],
+) -> T:
+    """Returns what a replica answers to a call that gives everything at once.
+
+    It is the same whoever computes it, so a call that a replica drops, or has no room for, is repeated on another.
+
+    Raises:
+        ApiError: no replica can answer, or one refuses.
+    """
+    failed: list[Replica] = []
+    with edge.telemetry.waiting(exchange.model):
+        while True:
+            replica = edge.replicas.pick(model, kind, failed)
+            replica.acquire()
+            try:
+                answer = await call(replica.channel)
+            except grpc.aio.AioRpcError as error:
+                replica.ended(error.code())
+                refusal = from_rpc(error, options.to_param)
+                failed.append(replica)
+                if not (may_be_repeated(error, refusal) and edge.replicas.has_other(model, failed)):
+                    raise refusal from error
+                edge.telemetry.retried(replica.name, refusal.reason)
+            else:
+                replica.ended(grpc.StatusCode.OK)
+                return answer
+            finally:
+                replica.release()
+
+
+def may_be_repeated(error: grpc.aio.AioRpcError, refusal: ApiError) -> bool:
+    """Whether another replica may do better: this one is gone, is going, or is full. Never after a deadline."""
+    return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) or refusal.reason == "OVERLOADED"
 
 
 def _seconds(text: str) -> float:

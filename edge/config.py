@@ -28,9 +28,8 @@ class AdminSettings(Section):
 
 
 class DiscoverySettings(Section):
-    """Where the replicas are."""
+    """Replicas that are named here."""
 
-    kind: Literal["static"] = Field(default="static", description="`static`: the addresses given here and in `file`.")
     addresses: tuple[str, ...] = Field(default=(), description="Replicas, each as `host:port`.")
     file: Path | None = Field(
         default=None,
@@ -39,16 +38,13 @@ class DiscoverySettings(Section):
 
 
 class TlsSettings(Section):
-    """Credentials for talking to services."""
+    """Whom to trust, and who we are."""
 
     ca_file: FilePath | None = Field(default=None, description="Authorities to trust, PEM. Unset: those of the system.")
     cert_file: FilePath | None = Field(
         default=None, description="Our certificate chain, PEM (mutual TLS). Unset: none."
     )
     key_file: FilePath | None = Field(default=None, description="Private key of the certificate, PEM.")
-    server_name: str | None = Field(
-        default=None, description="Name that the services' certificates carry. Unset: the host of the address."
-    )
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> "TlsSettings":
@@ -57,10 +53,60 @@ class TlsSettings(Section):
         return self
 
 
-class ChannelSettings(Section):
-    """How the edge talks to services."""
+class ChannelTlsSettings(TlsSettings):
+    """Credentials for talking to services."""
 
-    tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+    server_name: str | None = Field(
+        default=None, description="Name that the services' certificates carry. Unset: the host of the address."
+    )
+
+
+class ChannelSettings(Section):
+    """How the edge talks to services. Files are read again when they change."""
+
+    tls: ChannelTlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+    token_file: FilePath | None = Field(
+        default=None, description="Token that the edge shows to services, where they want one. Unset: none."
+    )
+    keepalive_s: float = Field(
+        default=10.0,
+        ge=1,
+        description="Time between signs of life on a connection, also under a long call, in seconds.",
+    )
+    keepalive_timeout_s: float = Field(
+        default=10.0, gt=0, description="A peer that does not return one for so long is lost, in seconds."
+    )
+
+
+class RoutingSettings(Section):
+    """Which replica answers a request."""
+
+    policy: Literal["affinity", "least_load", "round_robin", "random"] = Field(
+        default="affinity",
+        description="`affinity`: by load, and where the beginning of the prompt, or the request's own key, was before; "
+        "`least_load`: by load alone; the others know neither.",
+    )
+    load_weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="How much load counts against affinity: at 1 a replica with the whole prompt may be about twice as "
+        "busy as the others, at 2 half as busy again.",
+    )
+
+
+class KeyLimits(Section):
+    """What one API key may do, at each edge process."""
+
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Requests a minute. Unset: any number.")
+    tokens_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tokens of prompts and answers a minute; a request is refused once all are used. Unset: any.",
+    )
+    max_concurrent: int | None = Field(default=None, ge=1, description="Requests at the same time. Unset: any number.")
+    models: tuple[str, ...] | None = Field(
+        default=None, description="Names of models that it may ask for. Unset: all models."
+    )
 
 
 class MediaSettings(Section):
@@ -71,6 +117,25 @@ class MediaSettings(Section):
     max_redirects: int = Field(default=3, ge=0, le=20, description="Redirects followed per URL; each is checked.")
     allow_private_addresses: bool = Field(
         default=False, description="Whether URLs may lead to loopback, private and link-local addresses."
+    )
+
+
+class FileSettings(Section):
+    """Image files that answers refer to by URL."""
+
+    folder: Path | None = Field(
+        default=None,
+        description="Where they lie; edges that answer for one address share it. Unset: a folder of this user's "
+        "below the system's temporary one.",
+    )
+    expires_s: float = Field(default=3600.0, gt=0, description="How long a file is there, in seconds.")
+    max_total_bytes: int = Field(
+        default=1024 * 1024 * 1024, ge=1024, description="All files together, in bytes; the oldest go first."
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Start of the URLs, `https://api.example.org`. Empty: the host that the caller has named.",
     )
 
 
@@ -93,6 +158,35 @@ class LogSettings(Section):
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level written.")
     format: Literal["text", "json"] = Field(default="text", description="A line for people, or one JSON object.")
+
+
+class TracingSettings(Section):
+    """OpenTelemetry traces; they need the extra `tracing`."""
+
+    endpoint: str | None = Field(
+        default=None, description="Collector that takes OTLP over gRPC, `http://host:4317`. Unset: no traces."
+    )
+    sample_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the traces that begin here which are kept; a caller's own count."
+    )
+
+
+class ConsulSettings(Section):
+    """A Consul agent that knows replicas. Its ACL token: `token_file`, or CONSUL_HTTP_TOKEN in the environment."""
+
+    address: str = Field(
+        default="http://127.0.0.1:8500",
+        pattern=r"^https?://[^/?#@\s]+$",
+        description="The agent's HTTP API, as `http://host:port` or `https://host:port`.",
+    )
+    token_file: FilePath | None = Field(default=None, description="File with the ACL token. Unset: CONSUL_HTTP_TOKEN.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="Credentials for https.")
+    prefix: str = Field(
+        default="gpt-server",
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=50,
+        description="Services are named `<prefix>-<modality>`, such as gpt-server-llm.",
+    )
 
 
 class EdgeSettings(BaseSettings):
@@ -118,19 +212,32 @@ class EdgeSettings(BaseSettings):
     )
     api_keys_file: Path | None = Field(
         default=None,
-        description="File with one API key a line, `name:key` or `key`; `#` starts a comment. Unset: none.",
+        description="File with one API key a line, `name:key` or `key`; `#` starts a comment. Read again when it "
+        "changes. Unset: none.",
     )
     api_keys: CliSuppress[SecretStr] = Field(
         default=SecretStr(""),
         description="API keys, comma separated; only from the environment (`GPT_SERVER_API_KEYS`).",
     )
+    key_limits: dict[str, KeyLimits] = Field(
+        default_factory=dict,
+        description="What a key may do, by the key's name; `*`: every key that is not named, each for itself.",
+    )
     allow_unauthenticated: bool = Field(
         default=False, description="Whether to listen beyond this machine without any API key."
+    )
+    allow_adapter_changes: bool = Field(
+        default=False, description="Whether callers may load and unload adapters (/v1/load_lora_adapter)."
     )
     cors_origins: tuple[str, ...] = Field(
         default=(), description='Origins whose pages may call the API from a browser; `["*"]`: all.'
     )
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="Largest request body, in bytes.")
+    max_upload_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024,
+        description="Largest request body with a file, in bytes. It is kept in a temporary file meanwhile.",
+    )
     request_timeout_s: float = Field(
         default=600.0, gt=0, description="Longest a request may take, in seconds; `x-request-timeout` shortens it."
     )
@@ -143,13 +250,19 @@ class EdgeSettings(BaseSettings):
     expected_models: tuple[str, ...] = Field(
         default=(), description="Names that answer 503 with Retry-After, not 404, while no replica serves them."
     )
-    discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Where the replicas are.")
+    discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Replicas that are named here.")
+    consul: ConsulSettings | None = Field(
+        default=None, description="Replicas that Consul knows; they join those of `discovery`. Unset: none."
+    )
     channel: ChannelSettings = Field(default=ChannelSettings(), description="How the edge talks to services.")
+    routing: RoutingSettings = Field(default=RoutingSettings(), description="Which replica answers a request.")
     media: MediaSettings = Field(default=MediaSettings(), description="Files in requests.")
+    files: FileSettings = Field(default=FileSettings(), description="Image files that answers refer to by URL.")
     moderation: ModerationSettings = Field(
         default=ModerationSettings(), description="How labels become answers of /v1/moderations."
     )
     log: LogSettings = Field(default=LogSettings(), description="The log.")
+    tracing: TracingSettings = Field(default=TracingSettings(), description="OpenTelemetry traces.")
 
     @property
     def has_keys(self) -> bool:
@@ -164,7 +277,7 @@ class EdgeSettings(BaseSettings):
 
     def check_guarded(self, host: str) -> None:
         """Raises `ValueError` if anyone on the network could use an edge that listens on `host`."""
-        if not (self.has_keys or self.allow_unauthenticated or _is_loopback(host)):
+        if not (self.has_keys or self.allow_unauthenticated or is_loopback(host)):
             raise ValueError(
                 f"host {host} can be reached from other machines and no API keys are set: set api_keys_file "
                 "or GPT_SERVER_API_KEYS, listen on 127.0.0.1, or say allow_unauthenticated: true"
@@ -183,7 +296,8 @@ class EdgeSettings(BaseSettings):
         return env_settings, init_settings
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

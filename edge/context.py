@@ -7,6 +7,8 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from gpt_server.edge.config import EdgeSettings
+from gpt_server.edge.image_files import FileStore
+from gpt_server.edge.limits import Limits
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.replicas import ReplicaSet
 from gpt_server.edge.telemetry import Exchange, Telemetry
@@ -19,7 +21,9 @@ class Edge:
     settings: EdgeSettings
     replicas: ReplicaSet
     media: MediaLoader
+    files: FileStore
     telemetry: Telemetry
+    limits: Limits
     draining: bool = False
 
     @property
@@ -28,9 +32,10 @@ class Edge:
         return self.replicas.synced.is_set() and not self.draining
 
     def began(self, exchange: Exchange, model: str) -> None:
-        """Notes which model a request is for, if there is such a model."""
+        """Notes which model a request is for, if there is such a model. Raises `ApiError`: the key may not use it."""
         if self.replicas.is_known(model):
             self.telemetry.began(exchange, model)
+        self.limits.check_model(exchange.key_name, model)
 
 
 def edge_of(request: Request) -> Edge:

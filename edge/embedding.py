@@ -1,20 +1,19 @@
-"""A call of `EmbedService`: which replica answers it, and what to do when that one dies.
-
-Vectors, scores and labels are the same whoever computes them, so a call that a dead replica drops is repeated on
-another, until its deadline.
-"""
+"""Calls of `EmbedService`."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import grpc
+from fastapi import Request
+from starlette.responses import Response
 
-from gpt_server.common.v1 import model_pb2
-from gpt_server.edge.calls import CallOptions
-from gpt_server.edge.context import Edge
-from gpt_server.edge.errors import ApiError, from_rpc, internal_error
-from gpt_server.edge.generation import REPEATABLE
-from gpt_server.edge.replicas import Replica
+from gpt_server.common.v1 import model_pb2, usage_pb2
+from gpt_server.edge import calls
+from gpt_server.edge.calls import CallOptions, call_options
+from gpt_server.edge.context import Edge, edge_of, exchange_of
+from gpt_server.edge.errors import ApiError, internal_error
+from gpt_server.edge.media import MediaLoader
+from gpt_server.edge.schemas.base import Body
+from gpt_server.edge.tasks import while_connected
 from gpt_server.edge.telemetry import Exchange
 from gpt_server.embed.v1 import embed_service_pb2 as pb
 from gpt_server.embed.v1.embed_service_pb2_grpc import EmbedServiceStub
@@ -23,38 +22,66 @@ if TYPE_CHECKING:
     from gpt_server.embed.v1.embed_service_pb2_grpc import EmbedServiceAsyncStub
 
 T = TypeVar("T")
+M = TypeVar("M")
+
+
+class Answer(Protocol):
+    """What answers of `EmbedService` have in common."""
+
+    @property
+    def usage(self) -> usage_pb2.Usage:
+        """Tokens that were computed."""
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
 
 Call = Callable[["EmbedServiceAsyncStub", CallOptions], Awaitable[T]]
 
 
 async def ask(edge: Edge, exchange: Exchange, model: str, options: CallOptions, call: Call[T]) -> T:
-    """Returns what a replica answers.
+    """Returns what a replica answers. Raises `ApiError`: no replica can answer, or one refuses."""
+    return await calls.ask(
+        edge,
+        exchange,
+        model,
+        model_pb2.MODEL_KIND_EMBED,
+        options,
+        lambda channel: call(EmbedServiceStub(channel), options),
+    )
 
-    Raises:
-        ApiError: no replica can answer, or one refuses.
+
+async def respond(
+    request: Request,
+    body: Body,
+    model: str,
+    message: Callable[[MediaLoader], Awaitable[M]],
+    rpc: Callable[["EmbedServiceAsyncStub"], Callable[..., Awaitable[AnswerT]]],
+    write: Callable[[AnswerT], bytes],
+) -> Response:
+    """Answers a request with one call that has one answer.
+
+    Args:
+        request: the HTTP request; the call ends with its connection.
+        body: its body.
+        model: which model is to answer.
+        message: makes the call's message; pictures are loaded then.
+        rpc: which call it is.
+        write: makes the body of the answer.
     """
-    failed: list[Replica] = []
-    with edge.telemetry.waiting(exchange.model):
-        while True:
-            replica = edge.replicas.pick(model, model_pb2.MODEL_KIND_EMBED, failed)
-            replica.acquire()
-            try:
-                return await call(EmbedServiceStub(replica.channel), options)
-            except grpc.aio.AioRpcError as error:
-                failed.append(replica)
-                if error.code() not in REPEATABLE or not _another(edge, model, failed):
-                    raise from_rpc(error, options.to_param) from error
-                edge.telemetry.retried(replica.name)
-            finally:
-                replica.release()
 
+    async def answered() -> Response:
+        edge, exchange = edge_of(request), exchange_of(request.scope)
+        edge.began(exchange, model)
+        wanted = await message(edge.media)
 
-def _another(edge: Edge, model: str, failed: list[Replica]) -> bool:
-    try:
-        edge.replicas.pick(model, model_pb2.MODEL_KIND_EMBED, failed)
-    except ApiError:
-        return False
-    return True
+        def call(stub: "EmbedServiceAsyncStub", options: CallOptions) -> Awaitable[AnswerT]:
+            return rpc(stub)(wanted, timeout=options.left_s, metadata=options.metadata)
+
+        answer = await ask(edge, exchange, model, call_options(request, body), call)
+        exchange.use([answer.usage])
+        return Response(write(answer), media_type="application/json")
+
+    return await while_connected(request.receive, answered())
 
 
 def embed(request: pb.EmbedRequest) -> "Call[tuple[bytes, pb.EmbedFinished]]":

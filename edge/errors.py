@@ -46,6 +46,8 @@ KINDS: Mapping[str, Kind] = {
     # of the edge
     "INVALID_REQUEST": Kind(400, "invalid_request_error", None),
     "INVALID_API_KEY": Kind(401, "invalid_request_error", "invalid_api_key"),
+    "MODEL_NOT_ALLOWED": Kind(403, "invalid_request_error", "model_not_allowed"),
+    "RATE_LIMIT_EXCEEDED": Kind(429, "rate_limit_error", "rate_limit_exceeded"),
     "UNKNOWN_URL": Kind(404, "invalid_request_error", "unknown_url"),
     "ROUTE_NOT_SERVED": Kind(404, "invalid_request_error", "route_not_served"),
     "METHOD_NOT_ALLOWED": Kind(405, "invalid_request_error", "method_not_allowed"),

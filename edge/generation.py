@@ -1,26 +1,20 @@
-"""One `Generate` call: which replica, until when, and what to do when that replica dies.
+"""One `Generate` call, and its answer put together. Chat, completions and later dialects share it."""
 
-Chat, completions and later dialects share it. A call that a dead replica drops is repeated on another as long as
-nothing of the model's output has been seen; a call whose deadline has passed is not.
-"""
-
-import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 
 from gpt_server.common.v1 import model_pb2, usage_pb2
+from gpt_server.edge.affinity import affinity_of
 from gpt_server.edge.calls import CallOptions
 from gpt_server.edge.context import Edge
-from gpt_server.edge.errors import ApiError, from_rpc, internal_error
-from gpt_server.edge.replicas import Replica
+from gpt_server.edge.streamed import StreamedCall
 from gpt_server.edge.telemetry import Exchange
 from gpt_server.llm.v1 import llm_service_pb2
 from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
 
-REPEATABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 FINISH_REASONS: Mapping[int, str] = {
     llm_service_pb2.FINISH_REASON_STOP: "stop",
     llm_service_pb2.FINISH_REASON_LENGTH: "length",
@@ -28,94 +22,21 @@ FINISH_REASONS: Mapping[int, str] = {
 }
 
 
-class Generation:
-    """One prompt, on its way to its answer.
+class Generation(StreamedCall[llm_service_pb2.GenerateResponse]):
+    """One prompt, on its way to its answer. After `start`, `started` says how long the prompt is."""
 
-    `start`, then `messages`; `close` in any case, which cancels whatever still runs. After `start`, `started` says how
-    long the prompt is, and `replica` who answers.
-    """
+    kind = model_pb2.MODEL_KIND_LLM
 
     def __init__(
         self, edge: Edge, exchange: Exchange, request: llm_service_pb2.GenerateRequest, options: CallOptions
     ) -> None:
-        self._edge = edge
-        self._exchange = exchange
+        super().__init__(edge, exchange, request.model, options)
         self._request = request
-        self._options = options
-        self._failed: list[Replica] = []
-        self._call: grpc.aio.UnaryStreamCall[llm_service_pb2.GenerateRequest, llm_service_pb2.GenerateResponse]
-        self.replica: Replica | None = None
-        self.started = llm_service_pb2.Started()
+        self._affinity = affinity_of(request, options.affinity_key)
+        self.started: llm_service_pb2.Started = llm_service_pb2.Started()
 
-    async def start(self) -> None:
-        """Returns when a replica has accepted the request.
-
-        Raises:
-            ApiError: no replica can answer it, or one refuses it.
-        """
-        with self._edge.telemetry.waiting(self._exchange.model):
-            self._open()
-            message = await self._next(repeatable=True)
-        if not message.HasField("started"):
-            raise internal_error()
-        self.started = message.started
-
-    async def messages(self) -> AsyncIterator[llm_service_pb2.GenerateResponse]:
-        """Yields what the model says; the last message, and no other, has `finished`.
-
-        Raises:
-            ApiError: the call has failed. Nothing follows.
-        """
-        message = await self._next(repeatable=True)
-        while message.HasField("started"):  # once more, by another replica
-            message = await self._next(repeatable=True)
-        if self._exchange.first_token_at is None:
-            self._exchange.first_token_at = time.perf_counter()
-        yield message
-        while not message.HasField("finished"):
-            message = await self._next(repeatable=False)
-            yield message
-        # The answer is whole; but a call that is left before its end counts as cancelled at the service.
-        with suppress(grpc.aio.AioRpcError):
-            await self._call.read()
-
-    def close(self) -> None:
-        """Ends the call, if it still runs. May be called at any time, more than once."""
-        if self.replica is not None:
-            self._call.cancel()
-            self.replica.release()
-            self.replica = None
-
-    def _open(self) -> None:
-        self.replica = self._edge.replicas.pick(self._request.model, model_pb2.MODEL_KIND_LLM, self._failed)
-        self.replica.acquire()
-        stub = LLMServiceStub(self.replica.channel)
-        self._call = stub.Generate(self._request, timeout=self._options.left_s, metadata=self._options.metadata)
-
-    async def _next(self, *, repeatable: bool) -> llm_service_pb2.GenerateResponse:
-        while True:
-            try:
-                message = await self._call.read()
-            except grpc.aio.AioRpcError as error:
-                if not (repeatable and error.code() in REPEATABLE and self._open_elsewhere()):
-                    raise from_rpc(error, self._options.to_param) from error
-            else:
-                if isinstance(message, llm_service_pb2.GenerateResponse):
-                    return message
-                raise internal_error()  # the stream ended well and without an end
-
-    def _open_elsewhere(self) -> bool:
-        """Repeats the call on a replica that has not failed it yet. Returns whether there is one."""
-        if (replica := self.replica) is None:
-            return False
-        self._failed.append(replica)
-        self.close()
-        try:
-            self._open()
-        except ApiError:
-            return False
-        self._edge.telemetry.retried(replica.name)
-        return True
+    def _dial(self, channel: grpc.aio.Channel, options: CallOptions) -> Any:
+        return LLMServiceStub(channel).Generate(self._request, timeout=options.left_s, metadata=options.metadata)
 
 
 @dataclass(slots=True)

@@ -71,7 +71,7 @@ class MediaLoader:
             content = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise _invalid(param, "This is not valid base64.") from None
-        return self._checked(content, media_type, param)
+        return self.checked(content, media_type, param)
 
     def _inline(self, url: str, kind: str, param: str) -> Media:
         head, comma, text = url[5:].partition(",")
@@ -95,7 +95,7 @@ class MediaLoader:
                 media_type = response.content_type if "content-type" in response.headers else ""
                 _check_kind(media_type, kind, param)
                 content = await self._read(response, param)
-                return self._checked(content, "" if media_type in UNSPECIFIC_TYPES else media_type, param)
+                return self.checked(content, "" if media_type in UNSPECIFIC_TYPES else media_type, param)
         raise _invalid(param, f"The URL redirects more than {self._settings.max_redirects} times.")
 
     async def _read(self, response: aiohttp.ClientResponse, param: str) -> bytes:
@@ -106,12 +106,17 @@ class MediaLoader:
                 raise self._too_large(param)
         return bytes(content)
 
-    def _checked(self, content: bytes, media_type: str, param: str) -> Media:
-        if not content:
-            raise _invalid(param, "There is nothing in it.")
-        if len(content) > self._settings.max_bytes:
-            raise self._too_large(param)
+    def checked(self, content: bytes, media_type: str, param: str) -> Media:
+        """Returns a file that came with the request. Raises `ApiError` INVALID_MEDIA: empty, or too large."""
+        self.check_size(len(content), param)
         return Media(content=content, media_type=media_type)
+
+    def check_size(self, size_bytes: int, param: str) -> None:
+        """Raises `ApiError` INVALID_MEDIA for a file of the request that is empty, or too large."""
+        if not size_bytes:
+            raise _invalid(param, "There is nothing in it.")
+        if size_bytes > self._settings.max_bytes:
+            raise self._too_large(param)
 
     def _too_large(self, param: str) -> ApiError:
         return _invalid(param, f"It is larger than {self._settings.max_bytes} bytes, the most that is allowed.")

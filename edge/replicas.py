@@ -7,90 +7,50 @@ breaks takes it out at once, one that answers again brings it back.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 
 from gpt_server.common.v1 import model_pb2, model_service_pb2
 from gpt_server.common.v1.model_service_pb2 import WatchResponse
 from gpt_server.common.v1.model_service_pb2_grpc import ModelServiceStub
+from gpt_server.edge.channels import Channels
 from gpt_server.edge.discovery.base import Discovery, Snapshot
 from gpt_server.edge.errors import ApiError
+from gpt_server.edge.replica import Replica as Replica
+from gpt_server.edge.routing import ANYWHERE, Affinity, Router
 
 WATCH_SILENCE_S = 15.0
 """A replica reports every second; after this long without a word it counts as lost."""
 BACK_OFF_S = (0.1, 2.0)
 """First and longest pause before a lost replica is asked again."""
+CHANNEL_GRACE_S = 600.0
+REFUSALS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED")
 NAMES_IN_ERROR = 10
 
 STATES = ("ready", "loading", "draining", "failed")
 KIND_NAMES: Mapping[int, str] = {
     model_pb2.MODEL_KIND_LLM: "text generation",
     model_pb2.MODEL_KIND_EMBED: "embeddings, reranking or classification",
+    model_pb2.MODEL_KIND_AUDIO: "transcription or speech",
+    model_pb2.MODEL_KIND_IMAGE: "images",
 }
 
 log = logging.getLogger(__name__)
 
 
-class Replica:
-    """One running instance of a service.
-
-    Attributes:
-        address: `host:port`.
-        channel: to it; the replica set closes it.
-        name: what it calls itself; its address until it has answered.
-        in_flight: calls of this edge that it is working on; `idle` is set while there are none.
-        models: what it said last, by every name and alias; kept while it is lost, so that its names stay known.
-        watched: whether its Watch stream lives.
-        asked: whether its first Watch call has been answered or has failed.
-    """
-
-    def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
-        self.address = address
-        self.channel = channel
-        self.name = address
-        self.version = ""
-        self.in_flight = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self.models: dict[str, model_service_pb2.ModelStatus] = {}
-        self.watched = False
-        self.asked = False
-
-    def acquire(self) -> None:
-        """Counts a call in."""
-        self.in_flight += 1
-        self.idle.clear()
-
-    def release(self) -> None:
-        """Counts a call out."""
-        self.in_flight -= 1
-        if not self.in_flight:
-            self.idle.set()
-
-    def serves(self, model: str) -> bool:
-        """Whether a request for `model` may be sent to it now."""
-        status = self.models.get(model)
-        return self.watched and status is not None and status.state == model_service_pb2.MODEL_STATE_READY
-
-    def load(self, model: str) -> float:
-        """Returns how full it is: requests per slot, by our own count or by what it says, whichever is more."""
-        status = self.models[model]
-        return max(self.in_flight, status.running + status.queued) / max(status.model.limits.max_running, 1)
-
-    def apply(self, report: WatchResponse) -> None:
-        """Takes over what it says of itself."""
-        self.name, self.version = report.replica or self.address, report.version
-        self.models = {name: status for status in report.models for name in (status.model.name, *status.model.aliases)}
-        self.watched = self.asked = True
-
-
 class ReplicaSet:
-    """All replicas that discovery knows."""
+    """All replicas that discovery knows. `chosen` is told of each choice: the replica's name and the reason for it."""
 
-    def __init__(self, open_channel: Callable[[str], grpc.aio.Channel]) -> None:
-        self._open_channel = open_channel
+    def __init__(
+        self, channels: Channels, router: Router, chosen: Callable[[str, str], None] = lambda name, reason: None
+    ) -> None:
+        self.channels = channels
+        self._router = router
+        self._chosen = chosen
         self._replicas: dict[str, Replica] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._retiring: set[asyncio.Task[None]] = set()
@@ -116,23 +76,50 @@ class ReplicaSet:
             for replica in self:
                 await replica.channel.close(None)
 
-    def pick(self, model: str, kind: model_pb2.ModelKind.ValueType, excluded: Collection[Replica] = ()) -> Replica:
-        """Returns the replica that answers a request: of two random ones that can, the one with the lower load.
+    def pick(
+        self,
+        model: str,
+        kind: model_pb2.ModelKind.ValueType,
+        excluded: Collection[Replica] = (),
+        affinity: Affinity = ANYWHERE,
+    ) -> Replica:
+        """Returns the replica that answers a request; `routing.py` says which.
+
+        Replicas that have not spoken for some seconds, or whose breaker is open, are asked only if there is no other.
 
         Args:
             model: a served name.
             kind: what the request needs the model to be.
             excluded: replicas that failed this request already.
+            affinity: where it would best be answered.
 
         Raises:
             ApiError: WRONG_MODEL_KIND, MODEL_LOADING or MODEL_NOT_FOUND.
         """
+        model = self.served_as(model)
         self._check_kind(model, kind)
         ready = [replica for replica in self if replica.serves(model) and replica not in excluded]
         if not ready:
             raise self._nobody(model)
-        two = random.sample(ready, min(2, len(ready)))
-        return min(two, key=lambda replica: replica.load(model))
+        now_s = time.monotonic()
+        sound = [replica for replica in ready if replica.is_sound(now_s)] or ready
+        choice = self._router.choose([replica.candidate(model) for replica in sound], affinity)
+        replica = self._replicas[choice.address]
+        self._chosen(replica.name, choice.reason)
+        return replica
+
+    def has_other(self, model: str, failed: Collection[Replica]) -> bool:
+        """Whether a replica that has not failed could answer."""
+        model = self.served_as(model)
+        return any(replica.serves(model) and replica not in failed for replica in self)
+
+    def serving(self, model: str, kind: model_pb2.ModelKind.ValueType) -> list[Replica]:
+        """Returns all replicas that can answer a request. Raises `ApiError` as `pick`."""
+        self._check_kind(model, kind)
+        ready = [replica for replica in self if replica.serves(model)]
+        if not ready:
+            raise self._nobody(model)
+        return ready
 
     def ready_models(self) -> dict[str, model_pb2.ModelDescription]:
         """Returns the names that can be asked for now, aliases included, in alphabetical order."""
@@ -153,6 +140,14 @@ class ReplicaSet:
             if replica.serves(model):
                 return replica.models[model].model
         raise self._nobody(model)
+
+    def served_as(self, model: str) -> str:
+        """Returns the base model's name for an adapter that no replica has and that those of the base load."""
+        base, mark, _ = model.rpartition(":")
+        if not mark or any(replica.serves(model) for replica in self):
+            return model
+        bases = (replica.models[base].model for replica in self if replica.serves(base))
+        return base if any(model_pb2.CAPABILITY_ADAPTER_LOADING in found.capabilities for found in bases) else model
 
     def is_known(self, model: str) -> bool:
         """Whether a replica serves the name, has served it, or is meant to."""
@@ -191,21 +186,21 @@ class ReplicaSet:
     def _apply(self, snapshot: Snapshot) -> None:
         self.expected_models = snapshot.expected_models
         for address in snapshot.addresses - self._replicas.keys():
-            replica = Replica(address, self._open_channel(address))
+            replica = Replica(address, self.channels.open(address))
             self._replicas[address] = replica
             self._watches[address] = asyncio.create_task(self._watch(replica))
         for address in self._replicas.keys() - snapshot.addresses:
             self._watches.pop(address).cancel()
-            retiring = asyncio.create_task(_retire(self._replicas.pop(address)))
-            self._retiring.add(retiring)
-            retiring.add_done_callback(self._retiring.discard)
+            self._retire(_close_when_idle(self._replicas.pop(address)))
         self._notify()
 
     async def _watch(self, replica: Replica) -> None:
         pause_s, longest_s = BACK_OFF_S
+        version = self.channels.version
         while True:
             try:
-                call = ModelServiceStub(replica.channel).Watch(model_service_pb2.WatchRequest())
+                stub = ModelServiceStub(replica.channel)
+                call = stub.Watch(model_service_pb2.WatchRequest(), metadata=self.channels.metadata)
                 while isinstance(report := await asyncio.wait_for(call.read(), WATCH_SILENCE_S), WatchResponse):
                     replica.apply(report)
                     pause_s = BACK_OFF_S[0]
@@ -213,13 +208,26 @@ class ReplicaSet:
                 log.info("replica %s has stopped", replica.name)
             except (grpc.aio.AioRpcError, TimeoutError) as error:
                 reason = error.code().name if isinstance(error, grpc.aio.AioRpcError) else "silent"
-                log.log(logging.WARNING if replica.watched else logging.DEBUG, "replica %s: %s", replica.name, reason)
+                known = replica.watched or reason in REFUSALS
+                log.log(logging.WARNING if known else logging.DEBUG, "replica %s: %s", replica.name, reason)
             except Exception:
                 log.exception("replica %s", replica.name)
             replica.watched, replica.asked = False, True
             self._notify()
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 (no secret)
             pause_s = min(pause_s * 2, longest_s)
+            if version != (version := self.channels.version):
+                self._reopen(replica)
+
+    def _reopen(self, replica: Replica) -> None:
+        """Connects anew with credentials that have changed. Calls on the old channel may still end."""
+        self._retire(replica.channel.close(CHANNEL_GRACE_S))
+        replica.channel = self.channels.open(replica.address)
+
+    def _retire(self, closing: Coroutine[Any, Any, None]) -> None:
+        retiring = asyncio.create_task(closing)
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
 
     def _notify(self) -> None:
         if all(replica.asked for replica in self):
@@ -228,7 +236,7 @@ class ReplicaSet:
         self._changed = asyncio.Event()
 
 
-async def _retire(replica: Replica) -> None:
+async def _close_when_idle(replica: Replica) -> None:
     """Closes the channel of a replica that discovery no longer names, once the calls that run on it have ended."""
     try:
         await replica.idle.wait()

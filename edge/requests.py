@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gpt_server.edge.errors import ApiError, ClientLeftError, error_response, internal_error
 from gpt_server.edge.telemetry import Exchange, Telemetry
+from gpt_server.edge.tracing import Tracing, valid_traceparent
 
 SANE_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
@@ -22,17 +23,21 @@ log = logging.getLogger(__name__)
 class Exchanges:
     """ASGI middleware: gives each request an id and a record, and answers errors with OpenAI's envelope."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, tracing: Tracing) -> None:
         self._app = app
         self._telemetry = telemetry
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, whatever happens."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope).get("x-request-id", ""))
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers.get("x-request-id", ""))
         scope["exchange"] = exchange = Exchange(request_id, scope["method"], scope["path"])
+        exchange.traceparent = valid_traceparent(headers.get("traceparent", ""))
+        span = self._tracing.begin(exchange)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -44,6 +49,8 @@ class Exchanges:
             await self._guarded(scope, receive, send_with_id, exchange)
         finally:
             self._telemetry.ended(exchange)
+            if span is not None:
+                self._tracing.end(span, exchange)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         try:

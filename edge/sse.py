@@ -82,18 +82,22 @@ class EventStream(Response):
             return False
         except ApiError as error:
             exchange_of(scope).reason = error.reason.lower()
-            await write(b"data: " + error.body + b"\n\n")
+            await write(self.late_error(error))
             return False
         except ClientLeftError:
             raise
         except Exception:
             exchange_of(scope).reason = "internal"
             log.exception("request %s failed in its stream", exchange_of(scope).request_id)
-            await write(b"data: " + internal_error().body + b"\n\n")
+            await write(self.late_error(internal_error()))
             return False
         finally:
             keep_alive.cancel()
         return True
+
+    def late_error(self, error: ApiError) -> bytes:
+        """Returns what the caller is told of an error after the first byte."""
+        return b"data: " + error.body + b"\n\n"
 
     async def _stay_alive(self, write: Write) -> None:
         loop = asyncio.get_running_loop()

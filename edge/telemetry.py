@@ -6,7 +6,7 @@ Labels are `model` (known names only), `key_name`, `replica` and `reason`, which
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,9 +16,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from gpt_server.common.v1 import usage_pb2
 from gpt_server.edge.config import LogSettings
+from gpt_server.edge.replica import Replica
 
 DURATION_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 FIRST_TOKEN_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+PER_TOKEN_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 PROBES = frozenset({"/health", "/readyz"})
 """Paths that are asked for every few seconds; their lines are for debugging only."""
@@ -36,7 +38,8 @@ class Exchange:
         model: served name; empty until it is found to be one.
         reason: how it ended: `ok`, or the error's reason in lower case.
         status: of the HTTP answer; 0 if there was none.
-        prompt_tokens: of all calls it took; likewise `completion_tokens`.
+        traceparent: of the trace that it belongs to (W3C), with the span that calls belong to; empty if there is none.
+        prompt_tokens: of all calls it took; likewise `cached_tokens`, those of them, and `completion_tokens`.
     """
 
     request_id: str
@@ -46,7 +49,9 @@ class Exchange:
     model: str = ""
     reason: str = "ok"
     status: int = 0
+    traceparent: str = ""
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     completion_tokens: int = 0
     started_at: float = field(default_factory=time.perf_counter)
     first_token_at: float | None = None
@@ -54,6 +59,7 @@ class Exchange:
     def use(self, usages: Collection[usage_pb2.Usage]) -> None:
         """Notes the tokens that it took."""
         self.prompt_tokens = sum(usage.prompt_tokens for usage in usages)
+        self.cached_tokens = sum(usage.cached_tokens for usage in usages)
         self.completion_tokens = sum(usage.completion_tokens for usage in usages)
 
 
@@ -85,10 +91,54 @@ class Telemetry:
             registry=registry,
             buckets=FIRST_TOKEN_BUCKETS_S,
         )
+        self._per_token = Histogram(
+            name + "time_per_output_token_seconds",
+            "From the first output to the end, by each further token (TPOT).",
+            ["model"],
+            registry=registry,
+            buckets=PER_TOKEN_BUCKETS_S,
+        )
         labels = ["model", "key_name"]
         self._prompt_tokens = Counter(name + "prompt_tokens", "Tokens of prompts.", labels, registry=registry)
+        self._cached_tokens = Counter(
+            name + "cached_tokens", "Tokens of prompts that were in a cache.", labels, registry=registry
+        )
         self._completion_tokens = Counter(name + "completion_tokens", "Tokens of answers.", labels, registry=registry)
-        self._retries = Counter(name + "retries", "Calls moved off a dead replica.", ["replica"], registry=registry)
+        self._choices = Counter(
+            name + "choices",
+            "Choices of a replica, by what decided: load, prefix (seen before), key (the request's own).",
+            ["replica", "reason"],
+            registry=registry,
+        )
+        self._retries = Counter(
+            name + "retries",
+            "Calls moved off a replica that was gone or full.",
+            ["replica", "reason"],
+            registry=registry,
+        )
+        self._replica_state = Gauge(
+            name + "replica_state",
+            "0 lost, 1 loading, 2 ready, 3 draining, 4 failed, as this edge sees it.",
+            ["replica", "model"],
+            registry=registry,
+        )
+        self._replica_in_flight = Gauge(
+            name + "replica_in_flight", "Calls of this edge at a replica.", ["replica"], registry=registry
+        )
+        self._breaker_open = Gauge(
+            name + "replica_breaker_open", "1 while a replica's last calls have failed.", ["replica"], registry=registry
+        )
+
+    def show(self, replicas: Iterable[Replica]) -> None:
+        """Brings what is said of replicas up to date; those that are gone are no longer shown."""
+        for gauge in (self._replica_state, self._replica_in_flight, self._breaker_open):
+            gauge.clear()
+        for replica in replicas:
+            self._replica_in_flight.labels(replica.name).set(replica.in_flight)
+            self._breaker_open.labels(replica.name).set(replica.breaker.is_open)
+            for status in replica.models.values():
+                state = status.state if replica.watched else 0
+                self._replica_state.labels(replica.name, status.model.name).set(state)
 
     @contextmanager
     def waiting(self, model: str) -> Iterator[None]:
@@ -101,9 +151,13 @@ class Telemetry:
         exchange.model = model
         self._in_flight.labels(model).inc()
 
-    def retried(self, replica: str) -> None:
-        """Counts a call that was moved off `replica`."""
-        self._retries.labels(replica).inc()
+    def chosen(self, replica: str, reason: str) -> None:
+        """Counts a choice of `replica`. `reason`: of `routing.Choice`."""
+        self._choices.labels(replica, reason).inc()
+
+    def retried(self, replica: str, reason: str) -> None:
+        """Counts a call that was moved off `replica`. `reason`: of the error."""
+        self._retries.labels(replica, reason.lower()).inc()
 
     def ended(self, exchange: Exchange) -> None:
         """Counts a request that ended, and writes its line to the access log."""
@@ -116,10 +170,14 @@ class Telemetry:
             self._in_flight.labels(model).dec()
             self._duration.labels(model).observe(duration_s)
             self._prompt_tokens.labels(model, key_name).inc(exchange.prompt_tokens)
+            self._cached_tokens.labels(model, key_name).inc(exchange.cached_tokens)
             self._completion_tokens.labels(model, key_name).inc(exchange.completion_tokens)
         if exchange.first_token_at is not None:
             first_token_s = exchange.first_token_at - exchange.started_at
             self._first_token.labels(model).observe(first_token_s)
+            if exchange.completion_tokens > 1:
+                per_token_s = (now - exchange.first_token_at) / (exchange.completion_tokens - 1)
+                self._per_token.labels(model).observe(per_token_s)
         level = logging.DEBUG if exchange.path in PROBES else logging.INFO
         if access_log.isEnabledFor(level):
             fields = _fields(exchange, duration_s, first_token_s)
@@ -131,6 +189,7 @@ def _fields(exchange: Exchange, duration_s: float, first_token_s: float | None) 
     fields = {
         "path": quote(exchange.path),
         "request_id": exchange.request_id,
+        "trace_id": exchange.traceparent[3:35],
         "status": exchange.status,
         "reason": exchange.reason,
         "key": exchange.key_name,

@@ -79,6 +79,7 @@ def _add_up(commands: Any) -> None:
     up.add_argument("--gpus", type=int, default=0, help="GPUs of MODEL (default: 0)")
     up.add_argument("--host", help="address of the edge, instead of the configuration's")
     up.add_argument("--port", type=int, help="port of the edge, instead of the configuration's")
+    up.add_argument("--consul", action="store_true", help="start a Consul agent for this stack, and register with it")
     up.add_argument("--check", action="store_true", help="only say whether the configuration is right")
     up.set_defaults(command=_up)
 

@@ -19,7 +19,7 @@ async def readiness(address: str) -> Readiness | None:
     """Returns what the process behind `host:port` says of itself; `None` if it does not answer."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            body = await _get(address, "/readyz")
+            body = await get(address, "/readyz")
         document = json.loads(body)
     except (OSError, TimeoutError, ValueError):
         return None
@@ -28,7 +28,8 @@ async def readiness(address: str) -> Readiness | None:
     return Readiness(bool(document.get("ready")), dict(document.get("models") or {}))
 
 
-async def _get(address: str, path: str) -> bytes:
+async def get(address: str, path: str) -> bytes:
+    """Returns the body of what `host:port` answers. Raises `OSError`: nobody does."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     try:

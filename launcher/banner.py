@@ -16,7 +16,9 @@ def url(config: StackConfig, port: int) -> str:
 def text(config: StackConfig, port: int, ready_s: float) -> str:
     """Returns the whole text; `ready_s`: how long the start took."""
     address = url(config, port)
-    names = [", ".join(config.served_names(key)) for key, model in config.models.items() if model.replicas]
+    served = {key: model for key, model in config.models.items() if model.replicas}
+    names = [", ".join(config.served_names(key)) for key in served]
+    pictures = bool(served) and next(iter(served.values())).service == "image"
     keys = bool(config.edge.api_keys_file or os.environ.get("GPT_SERVER_API_KEYS"))
     return "\n".join(
         [
@@ -24,9 +26,9 @@ def text(config: StackConfig, port: int, ready_s: float) -> str:
             f"Ready after {ready_s:.0f} s: {address}/v1   (docs: {address}/docs)",
             *(f"  model  {name}" for name in names),
             "",
-            *([] if not names else curl(address, names[0].split(", ")[0], keys)),
+            *([] if not names else (picture if pictures else curl)(address, names[0].split(", ")[0], keys)),
             "",
-            *([] if not names else sdk(address, names[0].split(", ")[0], keys)),
+            *([] if not names or pictures else sdk(address, names[0].split(", ")[0], keys)),
             "",
             "Ctrl-C drains and stops everything.",
             "",
@@ -40,6 +42,17 @@ def curl(address: str, model: str, keys: bool) -> list[str]:
     return [
         f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{auth} \\",
         f'  -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello!"}}]}}\'',
+    ]
+
+
+def picture(address: str, model: str, keys: bool) -> list[str]:
+    """Returns a request for an image, which lies in a file afterwards, for a shell."""
+    auth = " -H 'Authorization: Bearer YOUR-KEY'" if keys else ""
+    return [
+        f"curl -s {address}/v1/images/generations -H 'Content-Type: application/json'{auth} \\",
+        f'  -d \'{{"model": "{model}", "prompt": "a red circle on a blue background"}}\' \\',
+        "  | python3 -c 'import base64, json, sys; "
+        'open("image.png", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))\'',
     ]
 
 

@@ -49,6 +49,8 @@ async def _ask(process: Process, file: YamlFile, scratch: Path) -> Sequence[str]
 def _key(process: Process, key: str) -> list[str | int]:
     """Turns a key of a process's settings into the one of the user's file that it came from."""
     path: list[str | int] = [int(step) if step.isdigit() else step for step in key.split(".") if step]
+    if path[:1] in (["log"], ["drain_timeout_s"], ["consul"]):
+        return path
     if not process.models:
-        return path if path[:1] in (["log"], ["drain_timeout_s"]) else ["edge", *path]
-    return ["models", process.models[0], "local", "port"] if path[:1] == ["grpc"] else path
+        return ["edge", *path]
+    return ["models", process.models[0], "local", *path[1:]] if path[:1] == ["grpc"] else path

@@ -131,11 +131,7 @@ class Child:
 
     async def _spawn(self, settings: Path, output: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            self.process.python,
-            "-m",
-            self.process.module,
-            "--config",
-            str(settings),
+            *self._command(settings),
             env={**self.process.defaults, **os.environ, **self.process.env, "PYTHONUNBUFFERED": "1"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
@@ -145,20 +141,31 @@ class Child:
             preexec_fn=_end_with_parent(os.getpid()),
         )
 
+    def _command(self, settings: Path) -> Sequence[str]:
+        return self.process.python, "-m", self.process.module, "--config", str(settings)
+
     async def _follow(self, announce: Path) -> None:
         """Learns the ports as soon as they are open, and then when the process takes requests."""
-        while not announce.exists():  # noqa: ASYNC110 (another process writes it)
-            await asyncio.sleep(POLL_S)
-        self.ports = json.loads(announce.read_text(encoding="utf-8"))
+        self.ports = await self._announced(announce)
         self._changed()
-        while not ((answer := await admin.readiness(self.ports["admin"])) and answer.ready):  # noqa: ASYNC110
+        while not await self._is_ready():  # noqa: ASYNC110
             await asyncio.sleep(POLL_S)
         self.ready = True
         self._say(f"is ready after {_now_s() - self.began_s:.0f} s")
         self._changed()
 
+    async def _announced(self, announce: Path) -> dict[str, Any]:
+        while not announce.exists():  # noqa: ASYNC110 (another process writes it)
+            await asyncio.sleep(POLL_S)
+        ports: dict[str, Any] = json.loads(announce.read_text(encoding="utf-8"))
+        return ports
+
+    async def _is_ready(self) -> bool:
+        answer = await admin.readiness(self.ports["admin"])
+        return answer is not None and answer.ready
+
     async def _tell(self, output: int) -> None:
-        async for line in _lines(output):
+        async for line in lines(output):
             self._console.child(self.process.name, line)
 
     def _say(self, text: str) -> None:
@@ -209,7 +216,7 @@ def _end_with_parent(parent: int) -> Callable[[], None]:
     return prepare
 
 
-async def _lines(output: int, limit: int = 16_384) -> AsyncIterator[str]:
+async def lines(output: int, limit: int = 16_384) -> AsyncIterator[str]:
     """Yields the lines that come out of a pipe as they are finished; one over `limit` bytes in pieces."""
     stream = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from gpt_server.launcher.yaml_file import BadConfig, YamlFile, read
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+AdapterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 ServedName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S+$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 EDGE = "edge"
@@ -33,8 +34,17 @@ class EdgeConfig(Section):
     port: Port = Field(default=8000, description="Port to listen on; 0: any free one.")
     processes: int = Field(default=1, ge=1, le=256, description="Edge processes; they share the port.")
     api_keys_file: str | None = Field(default=None, description="File with one API key a line, `name:key` or `key`.")
+    key_limits: dict[str, Any] | None = Field(
+        default=None, description="What each key may do, by its name; keys as in the edge's settings."
+    )
+    routing: dict[str, Any] | None = Field(
+        default=None, description="Which replica answers a request; keys as in the edge's settings."
+    )
     allow_unauthenticated: bool | None = Field(
         default=None, description="Listen beyond this machine without any API key."
+    )
+    allow_adapter_changes: bool | None = Field(
+        default=None, description="Whether callers may load and unload adapters (/v1/load_lora_adapter)."
     )
     cors_origins: list[str] | None = Field(
         default=None, description="Origins whose pages may call the API from a browser."
@@ -47,8 +57,36 @@ class EdgeConfig(Section):
     media: dict[str, Any] | None = Field(
         default=None, description="Limits of files in requests; keys as in the edge's settings."
     )
+    files: dict[str, Any] | None = Field(
+        default=None, description="Where images lie that are asked for by URL; keys as in the edge's settings."
+    )
     moderation: dict[str, Any] | None = Field(
         default=None, description="How labels become answers of /v1/moderations; keys as in the edge's settings."
+    )
+
+
+class ConsulTlsConfig(Section):
+    """Credentials for an agent behind https."""
+
+    ca_file: str | None = Field(default=None, description="Authorities to trust, PEM. Unset: those of the system.")
+    cert_file: str | None = Field(default=None, description="Our certificate chain, PEM (mutual TLS). Unset: none.")
+    key_file: str | None = Field(default=None, description="Private key of the certificate, PEM.")
+
+
+class ConsulConfig(Section):
+    """The Consul agent of this machine. What is unset takes the default of the processes."""
+
+    address: str | None = Field(
+        default=None, description="The agent's HTTP API, as `http://host:port` or `https://host:port`."
+    )
+    token_file: str | None = Field(default=None, description="File with the ACL token. Unset: CONSUL_HTTP_TOKEN.")
+    tls: ConsulTlsConfig | None = Field(default=None, description="Credentials for https.")
+    prefix: str | None = Field(default=None, description="Services are named `<prefix>-<modality>`.")
+    advertise_host: str | None = Field(
+        default=None, description="Address of this machine that services register, if not `local.host`."
+    )
+    check: dict[str, Any] | None = Field(
+        default=None, description="The agent's health check; keys as in a service's settings."
     )
 
 
@@ -84,6 +122,7 @@ class LocalConfig(Section):
     python: str | None = Field(
         default=None, description="Python of the engine's environment. Unset: found by the engine's name."
     )
+    host: str | None = Field(default=None, description="Address the gRPC port listens on. Unset: 127.0.0.1.")
     port: Port | None = Field(default=None, description="gRPC port of the only replica. Unset: any free one.")
     process: DnsLabel | None = Field(
         default=None, description="Name of a process that small models share. Unset: one each."
@@ -94,14 +133,20 @@ class LocalConfig(Section):
 class ModelConfig(Section):
     """One model."""
 
-    service: Literal["llm", "embed"] = Field(default="llm", description="The modality.")
+    service: Literal["llm", "embed", "audio", "image"] = Field(default="llm", description="The modality.")
     engine: str = Field(description="Library that runs it; `gpt-server engines list` has their names.")
     model: str = Field(min_length=1, description="A folder, relative to this file, or a hub id such as `org/name`.")
     names: list[ServedName] = Field(default_factory=list, description="Names it is asked for by, main one first.")
     replicas: int = Field(default=1, ge=0, le=1024, description="How many processes run it; 0 switches it off.")
     gpus: int = Field(default=0, ge=0, le=1024, description="GPUs of each replica; 0: it runs on the CPU.")
     limits: LimitsConfig = Field(default=LimitsConfig(), description="How much each replica takes on at a time.")
-    adapters: dict[DnsLabel, str] = Field(default_factory=dict, description="Adapters (LoRA): name to folder.")
+    adapters: dict[AdapterName, str] = Field(
+        default_factory=dict,
+        description="Adapters (LoRA): name to folder; asked for as `<main name>:<name>` or `<name>`.",
+    )
+    adapter_folder: str | None = Field(
+        default=None, description="More adapters may be loaded from folders in this one while it runs. Unset: none may."
+    )
     engine_args: dict[str, Any] = Field(default_factory=dict, description="Arguments of the engine's own library.")
     local: LocalConfig = Field(default=LocalConfig(), description="What matters on one machine only.")
     kubernetes: dict[str, Any] = Field(default_factory=dict, description="What matters in a cluster only.")
@@ -112,8 +157,16 @@ class StackConfig(Section):
 
     edge: EdgeConfig = Field(default=EdgeConfig(), description="The address that callers use.")
     models: dict[DnsLabel, ModelConfig] = Field(description="The models, each under a DNS label of your choice.")
+    consul: ConsulConfig | None = Field(
+        default=None,
+        description="Services register with Consul, and the edge finds there all that did, on whatever machine. "
+        "Unset: the edge knows those of this file.",
+    )
     hub: HubConfig = Field(default=HubConfig(), description="Where models come from that are named by a hub id.")
     log: LogConfig = Field(default=LogConfig(), description="The log of every process.")
+    tracing: dict[str, Any] | None = Field(
+        default=None, description="OpenTelemetry traces of every process; keys as in the edge's settings."
+    )
     drain_timeout_s: float = Field(
         default=30.0, ge=0, description="How long running requests may go on at the end, in seconds."
     )
@@ -122,7 +175,7 @@ class StackConfig(Section):
         """Returns the names a model is asked for by: the main one, its aliases, its adapters."""
         model = self.models[key]
         names = model.names or [key]
-        return [*names, *(f"{names[0]}:{adapter}" for adapter in model.adapters)]
+        return [*names, *(name for adapter in model.adapters for name in (f"{names[0]}:{adapter}", adapter))]
 
 
 def load(path: Path) -> tuple[StackConfig, YamlFile]:
@@ -144,12 +197,22 @@ def check(file: YamlFile) -> StackConfig:
     keys_file, home = config.edge.api_keys_file, config.hub.home
     edge = config.edge.model_copy(update={"api_keys_file": keys_file and _path(keys_file, base)})
     hub = config.hub.model_copy(update={"home": home and _path(home, base)})
-    return config.model_copy(update={"models": models, "edge": edge, "hub": hub})
+    consul = config.consul and _with_files(config.consul, base)
+    return config.model_copy(update={"models": models, "edge": edge, "hub": hub, "consul": consul})
+
+
+def _with_files(consul: ConsulConfig, base: Path) -> ConsulConfig:
+    tls = consul.tls and ConsulTlsConfig(
+        **{key: file and _path(file, base) for key, file in consul.tls.model_dump().items()}
+    )
+    return consul.model_copy(update={"tls": tls, "token_file": consul.token_file and _path(consul.token_file, base)})
 
 
 def _with_folders(model: ModelConfig, base: Path) -> ModelConfig:
     adapters = {name: _path(folder, base) for name, folder in model.adapters.items()}
-    return model.model_copy(update={"model": _folder_or_id(model.model, base), "adapters": adapters})
+    more = model.adapter_folder and _path(model.adapter_folder, base)
+    changed = {"model": _folder_or_id(model.model, base), "adapters": adapters, "adapter_folder": more}
+    return model.model_copy(update=changed)
 
 
 def _folder_or_id(model: str, base: Path) -> str:
@@ -169,6 +232,8 @@ def _fault(file: YamlFile, fault: Any) -> str:
         return file.problem(key, f"unknown key{_allowed(key)}")
     if fault["type"] == "missing":
         return file.problem(key, "is required")
+    if fault["type"] == "string_pattern_mismatch" and fault["loc"][-3:-2] == ("adapters",):
+        return file.problem(key, "must be a name: up to 63 letters, digits, '.', '_' and '-'")
     if fault["type"] == "string_pattern_mismatch" and "[key]" in fault["loc"]:
         return file.problem(key, "must be a DNS label: lower-case letters, digits and hyphens, at most 63")
     message: str = fault["msg"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from gpt_server.launcher import engines
+from gpt_server.launcher import consul, engines
 from gpt_server.launcher.checks import check
 from gpt_server.launcher.config import StackConfig, load
 from gpt_server.launcher.plan import plan
@@ -97,7 +97,11 @@ async def _configuration(path: Path) -> list[Finding]:
         await check(plan(config, file, sys.executable), file)
     except BadConfig as error:
         return [Finding(problem, stops=True) for problem in error.problems]
-    return [Finding(f"{path}: {len(config.models)} models, all settings are right"), _port(config)]
+    return [
+        Finding(f"{path}: {len(config.models)} models, all settings are right"),
+        _port(config),
+        *await _consul(config),
+    ]
 
 
 def _port(config: StackConfig) -> Finding:
@@ -109,3 +113,17 @@ def _port(config: StackConfig) -> Finding:
     except BadConfig as error:
         return Finding(str(error), stops=True)
     return Finding(f"port {edge.port} on {edge.host} is free")
+
+
+async def _consul(config: StackConfig) -> list[Finding]:
+    if config.consul is None:
+        return []
+    address = config.consul.address or consul.DEFAULT_ADDRESS
+    try:
+        leader = await asyncio.to_thread(consul.leader, config.consul)
+    except (OSError, ValueError) as error:
+        why = f"does not answer: {getattr(error, 'reason', error)}"
+        return [Finding(f"Consul at {address} {why}; start an agent there, or run gpt-server up --consul", True)]
+    if not leader:
+        return [Finding(f"Consul at {address} has no leader: too few of its servers are alive", True)]
+    return [Finding(f"Consul at {address} answers; its leader is {leader}")]

@@ -63,16 +63,32 @@ ENGINES: Sequence[Engine] = (
     Engine("llm", "lmdeploy", "lmdeploy", "lmdeploy"),
     Engine("llm", "fake"),
     Engine("embed", "sentence_transformers", "sentence_transformers", "embed-sentence-transformers"),
+    Engine("embed", "vllm", "vllm", "vllm"),
+    Engine("embed", "infinity", "infinity_emb", "embed-infinity"),
     Engine("embed", "fake"),
+    Engine("audio", "funasr", "funasr", "audio"),
+    Engine("audio", "whisper", "transformers", "audio"),
+    Engine("audio", "spark_tts", "flashtts", "audio-spark"),
+    Engine("audio", "vllm_omni", "vllm_omni", "vllm-omni"),
+    Engine("audio", "pocketsphinx", "pocketsphinx", "audio"),
+    Engine("audio", "espeak", "espeakng_loader", "audio"),
+    Engine("audio", "fake"),
+    Engine("image", "diffusers", "diffusers", "image-diffusers"),
+    Engine("image", "fake"),
 )
 
 #: Environment -> lock for machines without a GPU, lock for those with one.
 LOCKS: Mapping[str, tuple[str, str]] = {
     "llm-hf": ("llm-hf.lock", "llm-hf.lock"),
     "embed-sentence-transformers": ("embed-sentence-transformers.lock", "embed-sentence-transformers.lock"),
+    "audio": ("audio.lock", "audio.lock"),
+    "audio-spark": ("audio-spark.lock", "audio-spark.lock"),
+    "image-diffusers": ("image-diffusers.lock", "image-diffusers.lock"),
+    "embed-infinity": ("embed-infinity.lock", "embed-infinity.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
     "sglang": ("sglang-cpu.lock", "sglang-cuda.lock"),
     "lmdeploy": ("lmdeploy-cpu.lock", "lmdeploy-cuda.lock"),
+    "vllm-omni": ("vllm-omni-cuda.lock", "vllm-omni-cuda.lock"),  # it does not run without a GPU
 }
 
 

@@ -20,6 +20,11 @@ def environments() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "gpt-server" / "engines"
 
 
+def tools() -> Path:
+    """Returns the folder of the programs that `make tools` has built."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpt-server" / "tools"
+
+
 def locks() -> Path:
     """Returns the folder of the lock files: in the wheel beside this file, in a checkout in `requirements/`."""
     return PACKAGED_LOCKS if PACKAGED_LOCKS.is_dir() else LAUNCHER.parent / "requirements"

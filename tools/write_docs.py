@@ -11,14 +11,16 @@ from pydantic import BaseModel
 from gpt_server.common.v1 import error_pb2
 from gpt_server.edge.config import EdgeSettings
 from gpt_server.edge.errors import BARE_CODES, KINDS
-from gpt_server.edge.schemas import embed_fields, fields
+from gpt_server.edge.schemas import audio_fields, embed_fields, fields, image_fields
 from gpt_server.edge.schemas.base import Harmless, Honoured, Treatment
 from gpt_server.edge.telemetry import Telemetry
 from gpt_server.launcher.config import StackConfig
+from gpt_server.services.audio import metrics as _entered_by_audio  # noqa: F401
 from gpt_server.services.common import telemetry
 from gpt_server.services.common.config import ServiceSettings
 from gpt_server.services.common.status import CODES
 from gpt_server.services.embed import metrics as _entered_by_embed  # noqa: F401 (importing it is what counts)
+from gpt_server.services.image import metrics as _entered_by_image  # noqa: F401
 from gpt_server.services.llm import metrics as _entered_in_table  # noqa: F401
 from tests.engines.abilities import ABILITIES, Abilities, field_paths
 
@@ -106,7 +108,7 @@ environment (`GPT_SERVER_PORT`, `GPT_SERVER_MEDIA__TIMEOUT_S`), that over the fi
 
 {table(header, settings_rows(EdgeSettings))}
 
-## A service process: `python -m gpt_server.services.<llm or embed> --config FILE`
+## A service process: `python -m gpt_server.services.<llm, embed, audio or image> --config FILE`
 
 Flags and environment as above: `--grpc.port 50051`, `GPT_SERVER_GRPC__PORT`.
 
@@ -154,7 +156,7 @@ def metrics() -> str:
     """Every metric of services and edge."""
 
     def services() -> Iterator[tuple[str, ...]]:
-        for row in telemetry.TABLE:
+        for row in sorted(telemetry.TABLE, key=lambda row: row.name):  # whichever modality was imported first
             yield f"`{row.name}`", row.kind, _labels(row.labels), row.meaning, _buckets(row.buckets)
 
     return f"""{MADE}
@@ -205,6 +207,12 @@ def request_fields() -> str:
         "POST /v1/score, /score": embed_fields.SCORE_FIELDS,
         "POST /v1/classify, /classify": embed_fields.CLASSIFY_FIELDS,
         "POST /v1/moderations": embed_fields.MODERATION_FIELDS,
+        "POST /v1/audio/transcriptions": audio_fields.TRANSCRIPTION_FIELDS,
+        "POST /v1/audio/translations": audio_fields.TRANSLATION_FIELDS,
+        "POST /v1/audio/speech": audio_fields.SPEECH_FIELDS,
+        "POST /v1/images/generations": image_fields.GENERATION_FIELDS,
+        "POST /v1/images/edits": image_fields.EDIT_FIELDS,
+        "POST /v1/images/variations": image_fields.VARIATION_FIELDS,
     }
     parts = [
         f"## {route}\n\n{table('field | what becomes of it |', (_treatment(*item) for item in sorted(rows.items())))}"
@@ -216,7 +224,8 @@ def request_fields() -> str:
 No field is dropped without a word. It is **honoured**, or **harmless** (accepted; it changes nothing here, and by its
 OpenAI meaning need not), or **refused** by name with 400 `unsupported_parameter`; so is a field that is in no table.
 What an honoured field means and allows stands at the field of the gRPC API ([llm](../protos/gpt_server/llm/v1),
-[embed](../protos/gpt_server/embed/v1)) that it becomes. An engine that cannot honour it refuses it, by name too.
+[embed](../protos/gpt_server/embed/v1), [audio](../protos/gpt_server/audio/v1), [image](../protos/gpt_server/image/v1))
+that it becomes. An engine that cannot honour it refuses it, by name too.
 
 {chr(10).join(part + chr(10) for part in parts)}
 ## Engines

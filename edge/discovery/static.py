@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gpt_server.edge.config import DiscoverySettings
 from gpt_server.edge.discovery.base import Discovery, Snapshot
+from gpt_server.edge.files import version_of
 
 POLL_S = 0.5
 
@@ -30,7 +31,7 @@ class StaticDiscovery(Discovery):
         seen: object = ()
         told: Snapshot | None = None
         while True:
-            if (version := _version(self._file)) != seen:
+            if (version := version_of(self._file)) != seen:
                 seen = version
                 found = self._read(self._file)
                 if found is not None and found != told:
@@ -49,12 +50,3 @@ class StaticDiscovery(Discovery):
             log.warning("cannot read the list of replicas %s: %s", file, error)
             return None
         return Snapshot(self._own.addresses | set(addresses), self._own.expected_models | set(models))
-
-
-def _version(file: Path) -> object:
-    """Changes whenever the file was replaced or written."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

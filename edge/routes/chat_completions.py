@@ -33,7 +33,7 @@ async def create_chat_completion(body: ChatCompletionRequest, request: Request) 
 
 async def _answer(edge: Edge, exchange: Exchange, body: ChatCompletionRequest, options: CallOptions) -> Response:
     edge.began(exchange, body.model)
-    model = edge.replicas.describe(body.model)
+    model = edge.replicas.describe(edge.replicas.served_as(body.model))
     if model.kind == model_pb2.MODEL_KIND_LLM and model_pb2.CAPABILITY_CHAT not in model.capabilities:
         raise ApiError("WRONG_MODEL_KIND", f"The model `{body.model}` does completions, not chat.", param="model")
     generation = Generation(edge, exchange, await chat_request(body, edge.media), options)

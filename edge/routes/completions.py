@@ -7,9 +7,9 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from gpt_server.common.v1 import usage_pb2
+from gpt_server.common.v1 import model_pb2, usage_pb2
 from gpt_server.edge.bodies import JsonRoute
-from gpt_server.edge.calls import CallOptions, call_options, llm_stub
+from gpt_server.edge.calls import CallOptions, ask, call_options
 from gpt_server.edge.context import Edge, edge_of, exchange_of
 from gpt_server.edge.generation import Generation, collect
 from gpt_server.edge.schemas.completions import CompletionRequest
@@ -20,6 +20,7 @@ from gpt_server.edge.translation.generation import completion_request, is_its_ow
 from gpt_server.edge.wire.common import Head
 from gpt_server.edge.wire.completions import CompletionChunks, completion
 from gpt_server.llm.v1.llm_service_pb2 import DetokenizeRequest, GenerateRequest
+from gpt_server.llm.v1.llm_service_pb2_grpc import LLMServiceStub
 
 router = APIRouter(route_class=JsonRoute, tags=["completions"])
 
@@ -40,7 +41,9 @@ async def _answer(edge: Edge, exchange: Exchange, body: CompletionRequest, optio
         for generation in generations:
             cleanup.callback(generation.close)
         await together(generation.start() for generation in generations)
-        echoes = await together(_echo(edge, body, options, *each) for each in zip(requests, generations, strict=True))
+        echoes = await together(
+            _echo(edge, exchange, body, options, *each) for each in zip(requests, generations, strict=True)
+        )
         head = Head.of("cmpl", "text_completion", body.model, generations[0].replica)
         if body.stream:
             chunks = CompletionChunks(head, body, [generation.started for generation in generations], echoes)
@@ -56,7 +59,12 @@ async def _answer(edge: Edge, exchange: Exchange, body: CompletionRequest, optio
 
 
 async def _echo(
-    edge: Edge, body: CompletionRequest, options: CallOptions, request: GenerateRequest, generation: Generation
+    edge: Edge,
+    exchange: Exchange,
+    body: CompletionRequest,
+    options: CallOptions,
+    request: GenerateRequest,
+    generation: Generation,
 ) -> str:
     """Returns the text that the choices of a prompt begin with; ids become text by the model that takes them."""
     if not body.echo:
@@ -64,8 +72,14 @@ async def _echo(
     if is_its_own_text(body, request):
         return request.text
     call = DetokenizeRequest(model=body.model, token_ids=generation.started.prompt_token_ids)
-    async with llm_stub(edge, body.model, options) as stub:
-        answer = await stub.Detokenize(call, timeout=options.left_s, metadata=options.metadata)
+    answer = await ask(
+        edge,
+        exchange,
+        body.model,
+        model_pb2.MODEL_KIND_LLM,
+        options,
+        lambda channel: LLMServiceStub(channel).Detokenize(call, timeout=options.left_s, metadata=options.metadata),
+    )
     return answer.text
 
 

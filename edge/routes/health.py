@@ -42,6 +42,7 @@ def admin_app(edge: Edge) -> Starlette:
         return _readiness(edge, every_model=request.query_params.get("models") == "all")
 
     async def metrics(request: Request) -> Response:
+        edge.telemetry.show(edge.replicas)
         return Response(generate_latest(edge.telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])

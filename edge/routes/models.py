@@ -5,22 +5,25 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from gpt_server.common.v1 import model_pb2
-from gpt_server.edge.context import edge_of
+from gpt_server.edge.context import edge_of, exchange_of
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/v1/models")
 async def list_models(request: Request) -> dict[str, Any]:
-    """Lists the models that are ready, under each of their names."""
-    models = edge_of(request).replicas.ready_models()
-    return {"object": "list", "data": [_model(name, model) for name, model in models.items()]}
+    """Lists the models that are ready and that the caller's key may use, under each of their names."""
+    edge, key_name = edge_of(request), exchange_of(request.scope).key_name
+    models = edge.replicas.ready_models().items()
+    return {"object": "list", "data": [_model(name, it) for name, it in models if edge.limits.allows(key_name, name)]}
 
 
 @router.get("/v1/models/{model_id:path}")
 async def retrieve_model(model_id: str, request: Request) -> dict[str, Any]:
     """Describes one model. Its name may hold slashes, percent-encoded or not."""
-    return _model(model_id, edge_of(request).replicas.describe(model_id))
+    edge = edge_of(request)
+    edge.limits.check_model(exchange_of(request.scope).key_name, model_id)
+    return _model(model_id, edge.replicas.describe(model_id))
 
 
 def _model(name: str, model: model_pb2.ModelDescription) -> dict[str, Any]:

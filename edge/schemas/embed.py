@@ -90,13 +90,14 @@ class EmbedBody(Body):
 
 
 class EmbeddingRequest(EmbedBody):
-    """OpenAI's embedding request, with vLLM's extensions."""
+    """OpenAI's embedding request, with vLLM's extensions, and the `output_dtype` of Voyage."""
 
     fields: ClassVar[FieldTable] = EMBEDDING_FIELDS
 
     input: Inputs
     dimensions: Int32 | None = Field(default=None, ge=1)
     encoding_format: Literal["float", "base64"] = "float"
+    output_dtype: Literal["float", "int8", "binary", "ubinary"] = "float"
     normalize: bool | None = None
 
 

@@ -61,8 +61,8 @@ COMMON: dict[str, Treatment] = {
     "return_token_ids": Honoured(("return_token_ids",)),
     "stream": Honoured(),
     "stream_options": Honoured(),
-    "user": Harmless(_HINT),
-    "session_id": Harmless("A hint for routing; the answer does not depend on it."),
+    "user": Honoured(),
+    "session_id": Honoured(),
     "spaces_between_special_tokens": Harmless("Tokens are always joined as the tokeniser does.", values=(True,)),
     "use_beam_search": _off("Beam search"),
     "length_penalty": Harmless("Belongs to beam search, which is not supported.", values=(1.0,)),
@@ -106,7 +106,7 @@ CHAT_FIELDS: FieldTable = COMMON | {
     "metadata": Harmless("Belongs to stored completions; nothing is stored."),
     "store": _off("Storing completions"),
     "safety_identifier": Harmless(_HINT),
-    "prompt_cache_key": Harmless(_HINT),
+    "prompt_cache_key": Honoured(),
     "prompt_cache_options": Harmless(_HINT),
     "prompt_cache_retention": Harmless(_HINT),
     "prediction": Harmless("Makes OpenAI's answer faster; it does not change it."),
@@ -159,3 +159,18 @@ DETOKENIZE_FIELDS: FieldTable = {
     "tokens": _copied("token_ids"),
 }
 """Fields of POST /detokenize."""
+
+LOAD_ADAPTER_FIELDS: FieldTable = {
+    "lora_name": _copied("name"),
+    "lora_path": _copied("folder"),
+    "base_model_name": _copied("model"),
+    "load_inplace": _copied("replace"),
+    "is_3d_lora_weight": _off("A special layout of weights"),
+}
+"""Fields of POST /v1/load_lora_adapter."""
+
+UNLOAD_ADAPTER_FIELDS: FieldTable = {
+    "lora_name": _copied("adapter"),
+    "lora_int_id": Harmless("A number of vLLM's own; the name says which adapter it is."),
+}
+"""Fields of POST /v1/unload_lora_adapter."""

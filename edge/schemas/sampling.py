@@ -98,6 +98,8 @@ class GenerationBody(Body):
     return_token_ids: bool = False
     stream: bool = False
     stream_options: StreamOptions | None = None
+    user: str | None = None
+    session_id: str | None = None
 
     @model_validator(mode="after")
     def _options_belong_to_a_stream(self) -> "GenerationBody":

@@ -19,12 +19,20 @@ from gpt_server.embed.v1 import embed_service_pb2 as pb
 from gpt_server.embed.v1 import input_pb2
 
 WHOLE_WINDOW = -1
+FORMATS = {
+    "int8": pb.VECTOR_FORMAT_INT8,
+    "binary": pb.VECTOR_FORMAT_BINARY,
+    "ubinary": pb.VECTOR_FORMAT_BINARY,
+}
+"""Names of `output_dtype` but `float`; the two kinds of bits differ in how their bytes are written."""
 
 
 async def embed_request(body: EmbeddingRequest, media: MediaLoader) -> pb.EmbedRequest:
     """Returns an embedding request as a service understands it. Raises `ApiError`: a picture cannot be loaded."""
     request = pb.EmbedRequest()
     copy_fields(body, request)
+    if body.output_dtype != "float":
+        request.format = FORMATS[body.output_dtype]
     await _fill_inputs(request.inputs, body.input, media)
     return request
 

@@ -20,7 +20,7 @@ SAME_INSIDE = (
     *("bad_words", "allowed_token_ids"),
 )
 """Parameters whose parts have the same paths on both sides."""
-NUMBERED = ("input", "documents", "texts")
+NUMBERED = ("input", "documents", "texts", "image", "images")
 """Parameters whose items are one input each."""
 
 

@@ -5,6 +5,7 @@ import time
 import uuid
 from array import array
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -13,14 +14,20 @@ from gpt_server.common.v1 import usage_pb2
 from gpt_server.edge.schemas.embed import Content, EmbeddingRequest, RerankRequest, TextOrImage
 from gpt_server.embed.v1 import embed_service_pb2 as pb
 
-FLOAT_BYTES = 4
+#: What a number of an array is, by `output_dtype`; of `binary` and `ubinary`, the bits of eight numbers.
+TYPE_CODES = {"float": "f", "int8": "b", "binary": "b", "ubinary": "B"}
+OFFSET_BINARY = bytes((byte + 128) % 256 for byte in range(256))
+"""Of each byte of bits, the signed byte that `binary` writes: 128 less."""
 
 
 def embeddings(body: EmbeddingRequest, vectors: bytes, finished: pb.EmbedFinished) -> bytes:
-    """Returns the answer of /v1/embeddings. `vectors`: float32, little-endian, row after row."""
-    row_bytes = finished.dimensions * FLOAT_BYTES
+    """Returns the answer of /v1/embeddings. `vectors`: little-endian, row after row."""
+    if body.output_dtype == "binary":
+        vectors = vectors.translate(OFFSET_BINARY)
+    row_bytes = len(vectors) // len(body.input)
     rows = [vectors[begin : begin + row_bytes] for begin in range(0, len(vectors), row_bytes)]
-    write = _base64 if body.encoding_format == "base64" else _floats
+    kind = TYPE_CODES[body.output_dtype]
+    write = _base64 if body.encoding_format == "base64" else partial(_numbers, kind)
     data = [{"object": "embedding", "index": i, "embedding": write(row)} for i, row in enumerate(rows)]
     return orjson.dumps({"object": "list", "data": data, "model": body.model, "usage": _usage(finished.usage)})
 
@@ -97,5 +104,5 @@ def _base64(row: bytes) -> str:
     return base64.b64encode(row).decode("ascii")
 
 
-def _floats(row: bytes) -> list[float]:
-    return array("f", row).tolist()  # of four bytes, least first: so is every machine that this runs on
+def _numbers(kind: str, row: bytes) -> list[Any]:
+    return array(kind, row).tolist()  # least byte first: so is every machine that this runs on

@@ -8,6 +8,7 @@ starved. Nothing polls.
 import asyncio
 import time
 from bisect import insort
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +29,11 @@ class Ticket:
     async def slot(self) -> None:
         """Returns when the request has its slot."""
         await self._granted.wait()
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether it waits no more."""
+        return self._granted.is_set()
 
     def grant(self) -> None:
         """Gives the slot. Called by `Admission` alone."""
@@ -67,6 +73,20 @@ class Admission:
     def queued(self) -> int:
         """Requests that wait for a slot."""
         return len(self._queue)
+
+    def ahead_of(self, ticket: Ticket) -> int:
+        """Returns how many requests go before one that waits: those that run, and those in front of it."""
+        return self.running + self._queue.index(ticket)
+
+    async def positions(self, ticket: Ticket) -> AsyncIterator[int]:
+        """Yields how many requests go before one that waits, whenever it changes; ends when it has its slot."""
+        told = 0
+        while not ticket.has_slot:
+            changed, ahead = self.changes.next, self.ahead_of(ticket)
+            if ahead != told:
+                told = ahead
+                yield ahead
+            await changed.wait()
 
     def enter(self, weight: int = 1, priority: int = 0) -> Ticket:
         """Takes a request in: `with admission.enter() as ticket: await ticket.slot(); …`.

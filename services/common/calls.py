@@ -18,6 +18,8 @@ class Call:
         method: service and method, without the package.
         timeout: runs out at the default deadline; by it, too, the call is ended early.
         model: key of its model, as soon as that is known.
+        trace_id: of its trace; empty if there is none.
+        key_name: name of the caller's token; empty without one.
         ended_by: why it was ended early.
     """
 
@@ -25,6 +27,8 @@ class Call:
     method: str
     timeout: asyncio.Timeout
     model: str = ""
+    trace_id: str = ""
+    key_name: str = ""
     ended_by: str = ""
 
     def end(self, why: str) -> None:

@@ -5,13 +5,15 @@ units; the configuration reference is made from them.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+AdapterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 ServedName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S+$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -23,7 +25,7 @@ class Section(BaseModel):
 
 
 class TlsSettings(Section):
-    """Credentials of the gRPC port."""
+    """Credentials of the gRPC port. Files are read again when they change."""
 
     cert_file: Path = Field(description="Certificate chain, PEM.")
     key_file: Path = Field(description="Private key of the certificate, PEM.")
@@ -41,8 +43,69 @@ class GrpcSettings(Section):
     max_message_bytes: int = Field(
         default=64 * 1024 * 1024, ge=1024, le=2**31 - 1, description="Largest request message, in bytes."
     )
+    tokens_file: Path | None = Field(
+        default=None,
+        description="File with one token a line, `name:token` or `token`, of which calls must show one; health checks "
+        "need none. Read again when it changes. Unset: everyone may call.",
+    )
     default_timeout_s: float = Field(default=600.0, gt=0, description="Deadline of calls that bring none, in seconds.")
     tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
+
+
+class ConsulTlsSettings(Section):
+    """Credentials for an agent behind https."""
+
+    ca_file: FilePath | None = Field(default=None, description="Authorities to trust, PEM. Unset: those of the system.")
+    cert_file: FilePath | None = Field(
+        default=None, description="Our certificate chain, PEM (mutual TLS). Unset: none."
+    )
+    key_file: FilePath | None = Field(default=None, description="Private key of the certificate, PEM.")
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> "ConsulTlsSettings":
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together: set both or neither")
+        return self
+
+
+class ConsulCheckSettings(Section):
+    """How the agent asks whether the process is well: gRPC's health check. With TLS on the gRPC port it uses TLS."""
+
+    interval_s: float = Field(default=5.0, ge=1, description="Time between two checks, in seconds.")
+    deregister_after_s: float = Field(
+        default=3600.0,
+        ge=60,
+        description="How long it may fail before Consul forgets the process, in seconds; more than the longest load.",
+    )
+    tls_server_name: str | None = Field(
+        default=None, description="Name that the gRPC port's certificate carries. Unset: the host of the address."
+    )
+    tls_skip_verify: bool = Field(default=False, description="Whether the agent leaves that certificate unchecked.")
+
+
+class ConsulSettings(Section):
+    """The Consul agent to register with. Its ACL token: `token_file`, or CONSUL_HTTP_TOKEN in the environment."""
+
+    address: str = Field(
+        default="http://127.0.0.1:8500",
+        pattern=r"^https?://[^/?#@\s]+$",
+        description="The agent's HTTP API, as `http://host:port` or `https://host:port`.",
+    )
+    token_file: FilePath | None = Field(default=None, description="File with the ACL token. Unset: CONSUL_HTTP_TOKEN.")
+    tls: ConsulTlsSettings = Field(default=ConsulTlsSettings(), description="Credentials for https.")
+    prefix: str = Field(
+        default="gpt-server",
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=50,
+        description="The service is named `<prefix>-<modality>`, such as gpt-server-llm.",
+    )
+    advertise_host: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Address at which others reach the gRPC port. Unset: `grpc.host`; where that is all addresses, "
+        "the agent's own if it runs on this machine, else the one that leads to it.",
+    )
+    check: ConsulCheckSettings = Field(default=ConsulCheckSettings(), description="The agent's health check.")
 
 
 class AdminSettings(Section):
@@ -57,6 +120,17 @@ class LogSettings(Section):
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level written.")
     format: Literal["text", "json"] = Field(default="text", description="A line for people, or one JSON object.")
+
+
+class TracingSettings(Section):
+    """OpenTelemetry traces; they need the extra `tracing`."""
+
+    endpoint: str | None = Field(
+        default=None, description="Collector that takes OTLP over gRPC, `http://host:4317`. Unset: no traces."
+    )
+    sample_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the traces that begin here which are kept; a caller's own count."
+    )
 
 
 class LimitSettings(Section):
@@ -76,8 +150,14 @@ class ModelSettings(Section):
     names: tuple[ServedName, ...] = Field(
         default=(), description="Names the model is asked for by, the first is primary. Empty: its key."
     )
-    adapters: dict[DnsLabel, str] = Field(
-        default_factory=dict, description="Adapters (LoRA): name to folder; served as `<primary name>:<name>`."
+    adapters: dict[AdapterName, str] = Field(
+        default_factory=dict,
+        description="Adapters (LoRA): name to folder; served as `<primary name>:<name>` and as `<name>`.",
+    )
+    adapter_folder: Path | None = Field(
+        default=None,
+        description="Adapters may be loaded while the model runs from folders in this one: when a request names "
+        "`<primary name>:<folder>`, or by `LoadAdapter`. Unset: none may.",
     )
     gpus: int = Field(default=0, ge=0, description="GPUs the engine may use; 0: it runs on the CPU.")
     limits: LimitSettings = Field(default=LimitSettings(), description="What it takes on at a time.")
@@ -99,6 +179,7 @@ class ServiceSettings(BaseSettings):
     replica: str = Field(min_length=1, description="Name of this process, unique in the installation.")
     grpc: GrpcSettings = Field(default=GrpcSettings(), description="The gRPC port.")
     admin: AdminSettings = Field(default=AdminSettings(), description="The admin HTTP port.")
+    consul: ConsulSettings | None = Field(default=None, description="Where the process registers. Unset: nowhere.")
     announce_file: Path | None = Field(
         default=None, description="Written when both ports are open: JSON with `grpc`, `admin` and `pid`. Unset: none."
     )
@@ -106,11 +187,12 @@ class ServiceSettings(BaseSettings):
         default=30.0, ge=0, description="How long running calls may go on after SIGTERM, in seconds."
     )
     log: LogSettings = Field(default=LogSettings(), description="The log.")
+    tracing: TracingSettings = Field(default=TracingSettings(), description="OpenTelemetry traces.")
     models: dict[DnsLabel, ModelSettings] = Field(min_length=1, description="The models, each by a DNS label.")
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "ServiceSettings":
-        counts = Counter(name for key, model in self.models.items() for name in served_names(key, model))
+        counts = Counter(name for key, model in self.models.items() for name, _ in _served_names(key, model))
         if twice := sorted(name for name, count in counts.items() if count > 1):
             raise ValueError(f"served under more than one model: {', '.join(twice)}")
         return self
@@ -130,6 +212,16 @@ class ServiceSettings(BaseSettings):
 
 def served_names(key: str, model: ModelSettings) -> dict[str, str | None]:
     """Returns every name a model answers to, the primary one first, and the adapter behind it if any."""
+    return dict(_served_names(key, model))
+
+
+def _served_names(key: str, model: ModelSettings) -> Iterator[tuple[str, str | None]]:
     names = model.names or (key,)
-    adapters = {f"{names[0]}:{adapter}": adapter for adapter in model.adapters}
-    return dict.fromkeys(names) | adapters
+    yield from ((name, None) for name in names)
+    for adapter in model.adapters:
+        yield from ((name, adapter) for name in adapter_names(names[0], adapter))
+
+
+def adapter_names(primary: str, adapter: str) -> tuple[str, str]:
+    """Returns the names that an adapter of a model answers to."""
+    return f"{primary}:{adapter}", adapter

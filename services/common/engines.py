@@ -5,6 +5,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from gpt_server.services.common.config import ModelSettings
@@ -14,8 +15,9 @@ from gpt_server.services.common.config import ModelSettings
 class EngineConfig:
     """What a configuration says about one engine.
 
-    `model`: a folder, or a hub id. `adapters`: name -> folder. `max_running`: sequences at the same time.
-    `gpus`: how many the replica may use; 0 is a CPU. `engine_args`: checked by the engine's `check`.
+    `model`: a folder, or a hub id. `adapters`: name -> folder; `adapter_folder`: where more may be loaded from later.
+    `max_running`: sequences at the same time. `gpus`: how many the replica may use; 0 is a CPU. `engine_args`: checked
+    by the engine's `check`.
     """
 
     model: str
@@ -23,6 +25,7 @@ class EngineConfig:
     max_running: int = 32
     gpus: int = 0
     engine_args: Mapping[str, Any] = field(default_factory=dict)
+    adapter_folder: Path | None = None
 
 
 def engine_config(settings: ModelSettings) -> EngineConfig:
@@ -33,6 +36,7 @@ def engine_config(settings: ModelSettings) -> EngineConfig:
         max_running=settings.limits.max_running,
         gpus=settings.gpus,
         engine_args=settings.engine_args,
+        adapter_folder=settings.adapter_folder,
     )
 
 

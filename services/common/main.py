@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import uvloop
 from pydantic_settings import CliSettingsSource
 
+from gpt_server.services.common import tracing
 from gpt_server.services.common.config import ServiceSettings
 from gpt_server.services.common.service import Exit, Modality, Service, check
 from gpt_server.services.common.settings import BadSettings, Problem, read_settings
@@ -34,6 +35,7 @@ def main(modality: Modality[Any], arguments: Sequence[str] | None = None) -> NoR
     try:
         settings = read_settings(ServiceSettings, flags, source)
         set_up_log(settings.log)
+        tracing.set_up(settings.tracing, settings.replica)
         code = asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_live(modality, settings))
     except BadSettings as error:
         print(error, file=sys.stderr)
@@ -54,6 +56,7 @@ async def _live(modality: Modality[Any], settings: ServiceSettings) -> Exit:
 
 def _leave(code: Exit) -> NoReturn:
     """Exits without waiting for threads: a library may still be loading a model in one, for minutes."""
+    tracing.close()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,6 +14,7 @@ from gpt_server.services.common import telemetry
 from gpt_server.services.common.admission import Admission
 from gpt_server.services.common.calls import current_call
 from gpt_server.services.common.changes import Changes
+from gpt_server.services.common.config import adapter_names
 from gpt_server.services.common.engines import Details, Engine
 from gpt_server.services.common.errors import EngineUnavailable, ModelLoading, ModelNotFound, WrongModelKind
 
@@ -33,19 +35,21 @@ class ServedModel(Generic[E]):
     Attributes:
         key: its key in the settings; the label of its metrics.
         names: served name -> adapter or `None`, the primary name first.
+        adapter_folder: where adapters may be loaded from while it runs; `None`: nowhere.
         loaded: the engine, from before it is started.
         details: what `engine.start` returned; `None` before. The modality knows its type.
         created_s: when it became ready, or the process started, in seconds since the epoch.
     """
 
     key: str
-    names: Mapping[str, str | None]
+    names: dict[str, str | None]
     engine_name: str
     kind: "pb.ModelKind.ValueType"
     admission: Admission
     state: "watch_pb.ModelState.ValueType" = LOADING
     loaded: E | None = None
     details: Any = None
+    adapter_folder: Path | None = None
     created_s: float = field(default_factory=time.time)
 
     @property
@@ -56,17 +60,27 @@ class ServedModel(Generic[E]):
         return self.loaded
 
     @property
+    def primary_name(self) -> str:
+        """The name that it is known by."""
+        return next(iter(self.names))
+
+    @property
+    def adapters(self) -> list[str]:
+        """The adapters that are loaded on it, by name."""
+        return [adapter for adapter in dict.fromkeys(self.names.values()) if adapter]
+
+    @property
     def state_name(self) -> str:
         """`loading`, `ready`, `draining` or `failed`."""
         return watch_pb.ModelState.Name(self.state).removeprefix("MODEL_STATE_").lower()
 
     def describe(self, adapter: str | None = None) -> pb.ModelDescription:
         """Returns what is published of the model, or of one of its adapters."""
-        primary, *aliases = (name for name, of in self.names.items() if of is None)
+        name, *aliases = (name for name, of in self.names.items() if of == adapter)
         described = pb.ModelDescription(
-            name=f"{primary}:{adapter}" if adapter else primary,
-            aliases=() if adapter else aliases,
-            parent=primary if adapter else "",
+            name=name,
+            aliases=aliases,
+            parent=self.primary_name if adapter else "",
             kind=self.kind,
             engine=self.engine_name,
             limits=pb.ModelLimits(max_running=self.admission.max_running, max_queued=self.admission.max_queued),
@@ -76,11 +90,13 @@ class ServedModel(Generic[E]):
             if (limit_tokens := getattr(self.details, "max_context_tokens", None)) is not None:
                 described.limits.max_context_tokens = limit_tokens
             described.capabilities.extend(sorted(map(_capability, self.details.capabilities)))
+            if self.adapter_folder is not None and adapter is None:
+                described.capabilities.append(pb.CAPABILITY_ADAPTER_LOADING)
         return described
 
     def statuses(self) -> Iterator[watch_pb.ModelStatus]:
         """Yields the model's line of `Watch`, then one for each adapter."""
-        for adapter in (None, *(adapter for adapter in self.names.values() if adapter)):
+        for adapter in dict.fromkeys(self.names.values()):
             yield watch_pb.ModelStatus(
                 model=self.describe(adapter),
                 state=self.state,
@@ -123,6 +139,23 @@ class Models(Generic[E]):
             if state == READY:
                 model.created_s = time.time()
             telemetry.MODEL_STATE.labels(model.key, model.engine_name, self.replica).set(state)
+        self.changes.notify()
+
+    def taken(self, model: ServedModel[E], adapter: str) -> str | None:
+        """Returns a name that an adapter would have and that is served already; `None`: it is free."""
+        return next((name for name in adapter_names(model.primary_name, adapter) if name in self._by_name), None)
+
+    def add_adapter(self, model: ServedModel[E], adapter: str) -> None:
+        """Serves an adapter that a model has loaded, under names that are free."""
+        for name in adapter_names(model.primary_name, adapter):
+            model.names[name] = adapter
+            self._by_name[name] = (model, adapter)
+        self.changes.notify()
+
+    def remove_adapter(self, model: ServedModel[E], adapter: str) -> None:
+        """Serves an adapter no more; requests that run go on."""
+        for name in [name for name, of in model.names.items() if of == adapter]:
+            del model.names[name], self._by_name[name]
         self.changes.notify()
 
     def resolve(self, name: str, kind: "pb.ModelKind.ValueType | None" = None) -> tuple[ServedModel[E], str | None]:

@@ -1,7 +1,9 @@
 """The only place that opens a gRPC port: options, credentials, interceptors, health, reflection, Watch."""
 
+import logging
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,10 +15,14 @@ from gpt_server.common.v1 import model_service_pb2, model_service_pb2_grpc
 from gpt_server.services.common.calls import Calls
 from gpt_server.services.common.config import GrpcSettings, TlsSettings
 from gpt_server.services.common.engines import Details, Engine
+from gpt_server.services.common.files import Content
 from gpt_server.services.common.interceptors import CallInterceptor
 from gpt_server.services.common.models import Models
 from gpt_server.services.common.settings import BadSettings, Problem
+from gpt_server.services.common.tokens import Tokens
 from gpt_server.services.common.watch import ModelServicer
+
+log = logging.getLogger(__name__)
 
 MAX_PENDING_CALLS, MAX_PENDING_S = 2**20, 3600
 
@@ -43,9 +49,8 @@ class GrpcServer(Generic[E]):
         calls: Calls,
         add_servicer: Callable[[grpc.aio.Server], None],
     ) -> None:
-        self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(calls, settings.default_timeout_s)], options=_options(settings)
-        )
+        interceptor = CallInterceptor(calls, settings.default_timeout_s, _tokens(settings))
+        self._server = grpc.aio.server(interceptors=[interceptor], options=_options(settings))
         self._service_name = service_name
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._watch = ModelServicer(models)
@@ -89,16 +94,26 @@ def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
         # A client that vanished without a word gives its slots back within a minute.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.ping_timeout_ms", 20_000),
     ]
 
 
 def _bind(server: grpc.aio.Server, settings: GrpcSettings) -> int:
+    if settings.tls is None and not _is_loopback(settings.host):
+        log.warning("grpc.host %s can be reached in PLAIN TEXT from other machines: set grpc.tls", settings.host)
     address = join_address(settings.host, settings.port)
     credentials = _credentials(settings.tls) if settings.tls else None
     try:
         return server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError:
         raise BadSettings([Problem("grpc.port", f"cannot listen on {address}: {_why(settings)}")]) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _why(settings: GrpcSettings) -> str:
@@ -112,17 +127,37 @@ def _why(settings: GrpcSettings) -> str:
     return "gRPC refused the address or the certificate"
 
 
+def _tokens(settings: GrpcSettings) -> Tokens | None:
+    if settings.tokens_file is None:
+        return None
+    try:
+        return Tokens(settings.tokens_file)
+    except (OSError, ValueError) as error:
+        why = f"{settings.tokens_file}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise BadSettings([Problem("grpc.tokens_file", why)]) from None
+
+
 def _credentials(tls: TlsSettings) -> grpc.ServerCredentials:
-    pair = (_read("key_file", tls.key_file), _read("cert_file", tls.cert_file))
-    authorities = _read("client_ca_file", tls.client_ca_file) if tls.client_ca_file else None
-    return grpc.ssl_server_credentials(
-        [pair], root_certificates=authorities, require_client_auth=authorities is not None
+    """Returns credentials that are asked for at each handshake; connections that stand go on with the old ones."""
+    files = {"key_file": tls.key_file, "cert_file": tls.cert_file, "client_ca_file": tls.client_ca_file}
+    there = {key: file for key, file in files.items() if file}
+    for key, file in there.items():
+        _check_readable(key, file)
+    certificates = Content([*there.values()], lambda: _certificates(tls))
+    return grpc.dynamic_ssl_server_credentials(
+        certificates.now(), certificates.now, require_client_authentication=tls.client_ca_file is not None
     )
 
 
-def _read(key: str, path: Path) -> bytes:
+def _certificates(tls: TlsSettings) -> grpc.ServerCertificateConfiguration:
+    pair = (tls.key_file.read_bytes(), tls.cert_file.read_bytes())
+    authorities = tls.client_ca_file.read_bytes() if tls.client_ca_file else None
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=authorities)
+
+
+def _check_readable(key: str, path: Path) -> None:
     try:
-        return path.read_bytes()
+        path.read_bytes()
     except OSError as error:
         raise BadSettings([Problem(f"grpc.tls.{key}", f"{path}: {error.strerror}")]) from None
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import grpc
 
@@ -21,11 +21,14 @@ from gpt_server.common.v1 import model_pb2
 from gpt_server.services.common.admin import Admin
 from gpt_server.services.common.admission import Admission
 from gpt_server.services.common.calls import Calls
-from gpt_server.services.common.config import ModelSettings, ServiceSettings, served_names
+from gpt_server.services.common.config import ConsulSettings, ModelSettings, ServiceSettings, served_names
 from gpt_server.services.common.engines import Details, Engine, EngineMissing, load_engine
 from gpt_server.services.common.models import DRAINING, FAILED, READY, Models, ServedModel
 from gpt_server.services.common.server import GrpcServer, join_address
 from gpt_server.services.common.settings import BadSettings, Problem
+
+if TYPE_CHECKING:
+    from gpt_server.services.common.registration import Registration
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class Modality(Generic[E]):
         engines: engine name -> `module:Class`.
         engine_config: turns a model's settings into the argument of the engine's class.
         add_servicer: adds the service's servicer, over these models, to a server.
+        loads_adapters: whether adapters may be loaded while a model runs.
     """
 
     service_name: str
@@ -59,6 +63,7 @@ class Modality(Generic[E]):
     engines: Mapping[str, str]
     engine_config: Callable[[ModelSettings], Any]
     add_servicer: Callable[[Models[E], grpc.aio.Server], None]
+    loads_adapters: bool = False
 
 
 def check(modality: Modality[Any], settings: ServiceSettings) -> list[Problem]:
@@ -72,6 +77,8 @@ def check(modality: Modality[Any], settings: ServiceSettings) -> list[Problem]:
             continue
         found = engine.check(modality.engine_config(model))
         problems += [Problem(f"models.{key}.{problem.key}", problem.message) for problem in found]
+        if model.adapter_folder is not None and not modality.loads_adapters:
+            problems.append(Problem(f"models.{key}.adapter_folder", "this service loads no adapters while it runs"))
     return problems
 
 
@@ -85,6 +92,7 @@ class Service(Generic[E]):
         self.dead: asyncio.Future[ServedModel[E]] = asyncio.get_running_loop().create_future()
         """The first model whose engine has died."""
         self._deaths: list[asyncio.Task[None]] = []
+        self._registration: Registration | None = None
         self.models: Models[E] = Models(
             settings.replica, {key: _served(modality, key, model) for key, model in settings.models.items()}
         )
@@ -111,6 +119,8 @@ class Service(Generic[E]):
         log.info("%s listens on %s, admin on %s", settings.replica, self.address, self.admin_address)
         if settings.announce_file is not None:
             _announce(settings.announce_file, {"grpc": self.address, "admin": self.admin_address, "pid": os.getpid()})
+        if settings.consul is not None:
+            self._register(settings.consul)
 
     async def load(self) -> None:
         """Loads all models, one after the other, and says that the process serves.
@@ -134,6 +144,7 @@ class Service(Generic[E]):
 
     async def fail(self, model: ServedModel[E], why: str) -> None:
         """Ends all calls: a model cannot go on, and the process goes with it."""
+        self._deregister()
         self.models.set_state(DRAINING)
         self.models.set_state(FAILED, model)
         await self._grpc.set_serving(False)
@@ -141,6 +152,7 @@ class Service(Generic[E]):
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Refuses new calls and waits for those that run; at most `drain_timeout_s`, or until `hurry` is set."""
+        self._deregister()
         self.models.set_state(DRAINING)
         await self._grpc.set_serving(False)
         log.info("draining: %d calls in flight", len(self.calls))
@@ -151,6 +163,8 @@ class Service(Generic[E]):
 
     async def close(self) -> None:
         """Closes ports and engines."""
+        if self._registration is not None:
+            await self._registration.left()
         await self._grpc.stop(STOP_GRACE_S)
         for watch in self._deaths:
             watch.cancel()
@@ -191,6 +205,18 @@ class Service(Generic[E]):
         await self.fail(model, f"the engine of model {model.key!r} has died")
         return Exit.ENGINE_DIED
 
+    def _register(self, consul: ConsulSettings) -> None:
+        # Half a second of imports, for those who want them.
+        from gpt_server.services.common.registration import Registration
+
+        name, port = self._modality.service_name, self._grpc.port
+        self._registration = Registration(consul, self._settings, name, port, lambda: self.models.ready)
+        self._registration.start()
+
+    def _deregister(self) -> None:
+        if self._registration is not None:
+            self._registration.leave()
+
     async def _end_calls(self, why: str) -> None:
         self.calls.end(why)
         with suppress(TimeoutError):
@@ -208,7 +234,9 @@ class Service(Generic[E]):
 
 def _served(modality: Modality[E], key: str, model: ModelSettings) -> ServedModel[E]:
     admission = Admission(model.limits.max_running, model.limits.max_queued)
-    return ServedModel(key, served_names(key, model), model.engine, modality.kind, admission)
+    return ServedModel(
+        key, served_names(key, model), model.engine, modality.kind, admission, adapter_folder=model.adapter_folder
+    )
 
 
 def _announce(path: Path, ports: Mapping[str, Any]) -> None:

@@ -88,6 +88,8 @@ def _message(fault: Any, settings_type: type[BaseModel]) -> str:
         return f"unknown key; allowed: {', '.join(section.model_fields)}" if section else "unknown key"
     if fault["type"] == "missing":
         return "is required"
+    if fault["loc"][-3:-2] == ("adapters",):
+        return "must be a name: up to 63 letters, digits, '.', '_' and '-', the first a letter or digit"
     if fault["loc"][-1:] == ("[key]",) and fault["type"] == "string_pattern_mismatch":
         return "must be a DNS label: 1 to 63 lower-case letters, digits and hyphens, none of them first or last"
     message: str = fault["msg"].removeprefix("Value error, ").replace("Input should", "must")

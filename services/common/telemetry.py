@@ -53,7 +53,9 @@ def histogram(name: str, meaning: str, *labels: str, buckets: Sequence[float] = 
     return Histogram(name, meaning, labels, buckets=buckets)
 
 
-REQUESTS = counter("gpt_server_requests_total", "Calls that ended; service is the gRPC method.", "service", "model")
+REQUESTS = counter(
+    "gpt_server_requests_total", "Calls that ended; service is the gRPC method.", "service", "model", "key_name"
+)
 ERRORS = counter(
     "gpt_server_errors_total",
     "Calls that failed; reason is the ErrorReason, or CANCELLED or DEADLINE_EXCEEDED.",
@@ -93,6 +95,8 @@ class _Format(logging.Formatter):
             "message": record.getMessage(),
         }
         rest = {"request_id": call.request_id} if call else {}
+        if call and call.trace_id:
+            rest["trace_id"] = call.trace_id
         rest |= getattr(record, "fields", {})
         trace = self.formatException(record.exc_info) if record.exc_info else ""
         return self._line(head, rest, trace)

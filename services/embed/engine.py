@@ -174,6 +174,17 @@ class ModelDetails:
     labels: Sequence[str] = ()
     activation: Activation = "none"
 
+    def prompt_of(self, options: InputOptions) -> str:
+        """Returns what stands before each text of a request; empty: nothing."""
+        if options.prompt is not None:
+            return options.prompt
+        return self.prompts.get(options.prompt_name or self.default_prompt_name, "")
+
+    def most_tokens(self, options: InputOptions) -> int:
+        """Returns how long an input may be, or what it is cut to."""
+        cut = options.truncate_prompt_tokens
+        return self.max_context_tokens if cut is None or cut == -1 else cut
+
 
 class EmbedEngine(Engine[ModelDetails]):
     """Runs one model in this process."""

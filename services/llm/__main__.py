@@ -23,6 +23,7 @@ MODALITY: Modality[LLMEngine] = Modality(
     engines=ENGINES,
     engine_config=engine_config,
     add_servicer=_add_servicer,
+    loads_adapters=True,
 )
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ means unset, wherever the message's comment says what unset means. No protobuf a
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from gpt_server.services.common.content import Image as Image
@@ -16,6 +17,7 @@ from gpt_server.services.common.content import Part as Part
 from gpt_server.services.common.engines import Engine
 from gpt_server.services.common.engines import EngineConfig as EngineConfig
 from gpt_server.services.common.engines import Problem as Problem
+from gpt_server.services.common.errors import UnsupportedFeature
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 ToolChoiceMode = Literal["none", "auto", "required"]
@@ -328,6 +330,19 @@ class LLMEngine(Engine[ModelDetails]):
         Raises:
             InvalidField: an id is outside the vocabulary.
         """
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Loads an adapter in PEFT's format, while requests run. One of this name is not loaded.
+
+        Raises:
+            UnsupportedFeature: adapters are loaded at the start only.
+            InvalidField: `folder` has no adapter that fits the model; nothing has changed.
+        """
+        raise UnsupportedFeature("adapter", f"the {self.name} engine loads no adapters while it runs")
+
+    async def unload_adapter(self, name: str) -> None:
+        """Frees an adapter that no request uses. Raises `UnsupportedFeature`: it stays until the end."""
+        raise UnsupportedFeature("adapter", f"the {self.name} engine unloads no adapters while it runs")
 
     @abstractmethod
     def running(self) -> int:

@@ -17,6 +17,9 @@ PROMPT_TOKENS = telemetry.counter(
 COMPLETION_TOKENS = telemetry.counter(
     "gpt_server_completion_tokens_total", "Tokens sampled, of requests that finished.", "model", "engine"
 )
+CACHED_TOKENS = telemetry.counter(
+    "gpt_server_cached_tokens_total", "Tokens of those prompts that the engine had in its cache.", "model", "engine"
+)
 
 
 class StreamMetrics:
@@ -44,4 +47,5 @@ class StreamMetrics:
         self._last_s = now_s
         if output.finished:
             PROMPT_TOKENS.labels(*self._labels).inc(output.finished.usage.prompt_tokens)
+            CACHED_TOKENS.labels(*self._labels).inc(output.finished.usage.cached_tokens or 0)
             COMPLETION_TOKENS.labels(*self._labels).inc(output.finished.usage.completion_tokens)

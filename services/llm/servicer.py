@@ -9,8 +9,10 @@ from typing import Any
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 from gpt_server.llm.v1 import llm_service_pb2_grpc
 from gpt_server.services.common.calls import current_call
-from gpt_server.services.common.models import Models
+from gpt_server.services.common.errors import InvalidField
+from gpt_server.services.common.models import Models, ServedModel
 from gpt_server.services.llm import checks, requests, responses
+from gpt_server.services.llm.adapters import Adapters
 from gpt_server.services.llm.engine import LLMEngine, ModelDetails
 from gpt_server.services.llm.metrics import StreamMetrics
 
@@ -20,15 +22,19 @@ class LLMServicer(llm_service_pb2_grpc.LLMServiceServicer):
 
     def __init__(self, models: Models[LLMEngine]) -> None:
         self._models = models
+        self._adapters = Adapters(models)
         self._numbers = itertools.count(1)
 
     async def Generate(self, request: pb.GenerateRequest, context: Any) -> AsyncGenerator[pb.GenerateResponse, None]:
         """Yields `Started`, what the engine yields, and `Finished` with the last of it."""
         arrived_s = time.monotonic()
-        model, adapter = self._models.resolve(request.model)
+        model, adapter = await self._adapters.resolve(request.model)
         wanted = requests.generate_request(request, self._request_id(), adapter)
         checks.check_generate(wanted, model.admission.max_running)
-        with model.admission.enter(wanted.sampling.n or 1, wanted.priority or 0) as ticket:
+        with (
+            self._adapters.using(model, adapter),
+            model.admission.enter(wanted.sampling.n or 1, wanted.priority or 0) as ticket,
+        ):
             prepared = await model.engine.prepare(wanted)
             yield responses.started(prepared.prompt_token_ids, bool(wanted.return_token_ids))
             await ticket.slot()
@@ -57,6 +63,34 @@ class LLMServicer(llm_service_pb2_grpc.LLMServiceServicer):
         """Returns what a model is."""
         model, adapter = self._models.resolve(request.model)
         return responses.description(model.describe(adapter), model.details)
+
+    async def LoadAdapter(self, request: pb.LoadAdapterRequest, context: Any) -> pb.LoadAdapterResponse:
+        """Loads an adapter."""
+        model = self._base(request.model)
+        await self._adapters.load(model, request.name, request.folder, replace=request.replace)
+        return pb.LoadAdapterResponse(adapter=model.describe(request.name))
+
+    async def UnloadAdapter(self, request: pb.UnloadAdapterRequest, context: Any) -> pb.UnloadAdapterResponse:
+        """Unloads an adapter."""
+        await self._adapters.unload(request.adapter)
+        return pb.UnloadAdapterResponse()
+
+    async def ListAdapters(self, request: pb.ListAdaptersRequest, context: Any) -> pb.ListAdaptersResponse:
+        """Lists the adapters of a model."""
+        model = self._base(request.model)
+        names = sorted({*model.adapters, *self._adapters.available(model)})
+        return pb.ListAdaptersResponse(
+            adapters=[
+                pb.Adapter(name=name, loaded=name in model.adapters, running=self._adapters.running(model, name))
+                for name in names
+            ]
+        )
+
+    def _base(self, name: str) -> ServedModel[LLMEngine]:
+        model, adapter = self._models.resolve(name)
+        if adapter is not None:
+            raise InvalidField("model", f"{name[:100]!r} is an adapter; its model is {model.primary_name!r}")
+        return model
 
     def _request_id(self) -> str:
         """The caller's request id may come twice; with a number it is unique in the process."""

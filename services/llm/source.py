@@ -1,34 +1,21 @@
-"""What can be said of a model without its library: whether its folder is one, and what it can do."""
+"""What can be said of a model without its library: whether its adapters are such, and what it can do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from gpt_server.services.llm.engine import Capability, Problem
+from gpt_server.services.llm.engine import Capability, EngineConfig, Problem
 
 
-def check_model(model: str, *needed: Sequence[str]) -> Sequence[Problem]:
-    """Returns what is wrong with a model's folder; nothing if `model` may be an id on a hub.
-
-    Args:
-        model: a folder or an id.
-        needed: of each of these groups of file names, the folder has at least one.
-    """
-    folder = Path(model)
-    if folder.is_dir():
-        missing = [names for names in needed if not any((folder / name).is_file() for name in names)]
-        return [Problem("model", f"{model} has no {' or '.join(names)}: not a model folder") for names in missing[:1]]
-    if folder.is_absolute() or model.startswith(".") or model.count("/") > 1:
-        return [Problem("model", f"no such folder: {model}")]
-    return []
-
-
-def check_adapters(adapters: Mapping[str, str]) -> Sequence[Problem]:
-    """Returns which adapters are no folders of an adapter in PEFT's format."""
-    return [
+def check_adapters(config: EngineConfig) -> Sequence[Problem]:
+    """Returns which adapters are no folders of an adapter in PEFT's format, and whether there is a folder of more."""
+    problems = [
         Problem(f"adapters.{name}", f"{folder} has no adapter_config.json: not an adapter's folder")
-        for name, folder in adapters.items()
+        for name, folder in config.adapters.items()
         if not (Path(folder) / "adapter_config.json").is_file()
     ]
+    if config.adapter_folder is not None and not config.adapter_folder.is_dir():
+        problems.append(Problem("adapter_folder", f"no such folder: {config.adapter_folder}"))
+    return problems
 
 
 def capabilities(*, chats: bool, reasons: bool, calls: bool, sees: bool = False) -> frozenset[Capability]:

@@ -27,6 +27,12 @@ def test_edge_alone() -> None:
     assert "edge_us_per_request" in whole_head
 
 
+def test_audio() -> None:
+    printed = output_of("bench.audio", "--rounds", "1", "--sentences", "1", "--long-s", "2")
+    assert [printed.count(name) for name in ("engine ", "edge, 8 at a time", "2 s")] == [2, 2, 1]
+    assert "edge_mb_peak" in printed
+
+
 def test_side_by_side(tmp_path: Path) -> None:
     options = ["--engine", "fake", "--rounds", "1", "--tokens", "4", "--out", str(tmp_path)]
     printed = output_of("bench.side_by_side", *options, "--loads", "1 stream", "64 whole")
@@ -37,6 +43,24 @@ def test_side_by_side(tmp_path: Path) -> None:
         assert all(figures["tokens_per_s"] > 0 for figures in by_system.values())
     assert "service, gRPC" in printed
     assert (tmp_path / "side_by_side.svg").read_text().startswith("<svg")
+
+
+def test_routing() -> None:
+    options = ["--engine", "fake", "--replicas", "2", "--documents", "2", "--document-words", "600", "--requests", "6"]
+    printed = output_of("bench.routing", *options, "--rounds", "1", "--uniform", "96")
+    assert "x the tokens/s of round robin" in printed
+    assert "max/min of the means" in printed
+
+
+def test_embed(tmp_path: Path) -> None:
+    options = ["--rounds", "1", "--texts", "64", "--without-infinity", "--out", str(tmp_path)]
+    printed = output_of("bench.embed", *options)
+    document = json.loads((tmp_path / "embed.json").read_text())
+    assert list(document["medians"]) == ["short", "mixed lengths"]
+    for by_way in document["medians"].values():
+        assert list(by_way) == ["library, offline", "edge + service"]
+        assert all(figures["texts_per_s"] > 0 for figures in by_way.values())
+    assert printed.count("x the texts/s of the library offline") == 4
 
 
 def test_a_chart_has_a_bar_for_each_value() -> None:

@@ -1,4 +1,4 @@
-"""One stack for all clients: a chat model, and the fake engine where a pace or a fault is needed."""
+"""One stack for all clients: a chat model, and fake engines: where a pace or a fault is needed, and for vectors."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +22,8 @@ CHAT = "demo-chat"
 CHAT_SECTION = {"engine": "hf", "model": str(ROOT / "models" / "demo" / "chat")}
 FAKE = "org/fake"
 FAKE_SECTION = {"engine": "fake", "model": "none", "names": [FAKE], "limits": {"max_running": 1, "max_queued": 0}}
+VECTORS = "fake-vectors"
+VECTORS_SECTION = {"service": "embed", "engine": "fake", "model": "none"}
 EDGE_PROCESS, FAKE_PROCESS = "edge-0", "fake-0"
 
 
@@ -82,10 +84,10 @@ def script(**fake: object) -> dict[str, object]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
-    """`gpt-server up` with both models. TEST_CHAT_MODEL, in YAML, changes keys of the chat model's section."""
+    """`gpt-server up` with all models. TEST_CHAT_MODEL, in YAML, changes keys of the chat model's section."""
     folder = tmp_path_factory.mktemp("clients")
     changes = yaml.safe_load(os.environ.get("TEST_CHAT_MODEL", "{}"))
-    models = {CHAT: {**CHAT_SECTION, "names": [CHAT], **changes}, "fake": FAKE_SECTION}
+    models = {CHAT: {**CHAT_SECTION, "names": [CHAT], **changes}, "fake": FAKE_SECTION, VECTORS: VECTORS_SECTION}
     config = folder / "stack.yaml"
     config.write_text(yaml.safe_dump({"edge": {"port": 0}, "hub": {"offline": True}, "models": models}))
     async with stack(folder, "-c", str(config), env={"GPT_SERVER_API_KEYS": f"tests:{KEY}"}) as up:

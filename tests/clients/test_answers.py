@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import CHAT, FAKE, script
+from tests.clients.conftest import CHAT, FAKE, VECTORS, script
 from tests.clients.marks import clients
 from tests.clients.program import Program
 
@@ -72,6 +72,20 @@ async def test_result_of_a_tool_is_answered(client: Program) -> None:
     assert reply["choices"][0]["finish_reason"] == "stop"
 
 
+@clients(of="openai")
+async def test_vectors_are_the_same_in_whatever_encoding(client: Program) -> None:
+    """The SDKs ask for base64 unasked, and read it: a mistake in the order of bytes would be other numbers."""
+    request = {"model": VECTORS, "texts": ["one two", "three"]}
+    unasked = await client.answer("embed", **request)
+    floats = await client.answer("embed", **request, options={"encoding_format": "float"})
+    assert unasked == floats
+    assert unasked["tokens"] == 3
+    assert [len(vector) for vector in unasked["vectors"]] == [16, 16]
+    assert all(abs(sum(number**2 for number in vector) - 1) < 1e-5 for vector in unasked["vectors"])
+    shorter = await client.answer("embed", **request, options={"dimensions": 8})
+    assert [len(vector) for vector in shorter["vectors"]] == [8, 8]
+
+
 @clients()
 async def test_answer_has_the_form_asked_for(client: Program) -> None:
     request = {"model": CHAT, "say": "Extract the name and age: Alice is 30 years old.", **GREEDY}
@@ -117,5 +131,5 @@ async def test_several_choices_in_a_stream(client: Program) -> None:
 @clients("models")
 async def test_models(client: Program) -> None:
     reply = await client.answer("models", model=FAKE)
-    assert {CHAT, FAKE} == set(reply["listed"])
+    assert {CHAT, FAKE, VECTORS} == set(reply["listed"])
     assert reply["one"] == FAKE

@@ -185,7 +185,15 @@ async def test_completions_and_tokens(client: AsyncOpenAI, demo: RunningStack) -
 
 async def test_models_are_listed(client: AsyncOpenAI) -> None:
     listed = [model.id for model in (await client.models.list()).data]
-    assert listed == ["demo-chat", "demo-embed", "demo-moderation", "demo-rerank"]
+    assert listed == [
+        "demo-chat",
+        "demo-ear",
+        "demo-embed",
+        "demo-image",
+        "demo-moderation",
+        "demo-rerank",
+        "demo-voice",
+    ]
     details: Any = await client.models.retrieve("demo-chat")
     assert details.max_model_len >= 2048
     assert {"chat", "tools", "reasoning", "structured_output"} <= set(details.capabilities)

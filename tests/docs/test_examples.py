@@ -24,6 +24,10 @@ PRINTED = [
     "2 vectors of 384",
     '"index":1',
     '"flagged":true',
+    "weather",
+    "server",
+    "/v1/images/files/",
+    "(128, 128)",
     "Hello",
 ]
 

@@ -86,6 +86,18 @@ class Stub(llm_service_pb2_grpc.LLMServiceServicer, model_service_pb2_grpc.Model
         """Is not played."""
         raise NotImplementedError
 
+    async def LoadAdapter(self, request: Any, context: Any) -> Any:
+        """Is not played."""
+        raise NotImplementedError
+
+    async def UnloadAdapter(self, request: Any, context: Any) -> Any:
+        """Is not played."""
+        raise NotImplementedError
+
+    async def ListAdapters(self, request: Any, context: Any) -> Any:
+        """Is not played."""
+        raise NotImplementedError
+
     async def Watch(self, request: Any, context: Any) -> Any:
         """Reports once and stays."""
         yield model_service_pb2.WatchResponse(replica=self.replica, version="1", models=self.statuses)

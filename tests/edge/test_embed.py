@@ -70,6 +70,22 @@ async def test_base64_is_the_same_numbers(http: httpx2.AsyncClient) -> None:
 
 
 @in_module
+async def test_small_numbers_are_those_of_voyage(http: httpx2.AsyncClient) -> None:
+    """Int8 is scaled; of bits, `ubinary` are their bytes and `binary` the same as signed numbers, 128 less."""
+    floats = np.array((await post(http, "/v1/embeddings", **embedding("one two")))["data"][0]["embedding"])
+    packed = np.packbits(floats > 0)
+    expected = {"int8": np.rint(floats * 127), "ubinary": packed, "binary": packed.astype(int) - 128}
+    for name, numbers in expected.items():
+        asked = embedding(["one two", "three"], output_dtype=name)
+        first, second = [row["embedding"] for row in (await post(http, "/v1/embeddings", **asked))["data"]]
+        assert first == numbers.tolist()
+        assert len(second) == len(first)
+        coded = await post(http, "/v1/embeddings", **asked, encoding_format="base64")
+        raw = base64.b64decode(coded["data"][0]["embedding"])
+        assert np.array_equal(np.frombuffer(raw, np.uint8 if name == "ubinary" else np.int8), numbers)
+
+
+@in_module
 @pytest.mark.parametrize(
     ("given", "count", "tokens"),
     [
@@ -105,6 +121,8 @@ async def test_options_reach_the_model(http: httpx2.AsyncClient) -> None:
         (embedding(["a", ""]), "invalid_value", "input[1]"),
         (embedding("a", dimensions=7), "invalid_value", "dimensions"),
         (embedding("a", encoding_format="hex"), "invalid_value", "encoding_format"),
+        (embedding("a", output_dtype="int4"), "invalid_value", "output_dtype"),
+        (embedding("a", output_dtype="int8", normalize=False), "invalid_value", "output_dtype"),
         (embedding(["a", "w " * 600]), "context_length_exceeded", "input[1]"),
         (embedding("a", query="b"), "unsupported_parameter", "query"),
         (embedding("a", engine="b"), "unsupported_parameter", "engine"),

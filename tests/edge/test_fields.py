@@ -1,14 +1,26 @@
 """Every field of a request is honoured, harmless or refused by name: none is dropped without a word."""
 
+import io
 from typing import Any, get_type_hints
 
 import orjson
 import pytest
 from google.protobuf.descriptor import Descriptor
-from openai.types import completion_create_params, embedding_create_params, moderation_create_params
+from openai.types import (
+    completion_create_params,
+    embedding_create_params,
+    image_create_variation_params,
+    image_edit_params,
+    image_generate_params,
+    moderation_create_params,
+)
+from openai.types.audio import speech_create_params, transcription_create_params, translation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from pydantic import ValidationError
 
+from gpt_server.audio.v1 import speech_pb2, transcription_pb2
+from gpt_server.edge.schemas.audio import SpeechRequest, TranscriptionRequest, TranslationRequest
+from gpt_server.edge.schemas.audio_fields import SPEECH_FIELDS, TRANSCRIPTION_FIELDS, TRANSLATION_FIELDS
 from gpt_server.edge.schemas.base import Body, Harmless, Honoured, Refused
 from gpt_server.edge.schemas.chat import ChatCompletionRequest
 from gpt_server.edge.schemas.completions import CompletionRequest
@@ -21,9 +33,14 @@ from gpt_server.edge.schemas.embed import (
 )
 from gpt_server.edge.schemas.embed_fields import EMBEDDING_FIELDS, MODERATION_FIELDS
 from gpt_server.edge.schemas.fields import CHAT_FIELDS, COMPLETION_FIELDS
+from gpt_server.edge.schemas.image import EditRequest, GenerationRequest, VariationRequest
+from gpt_server.edge.schemas.image_fields import EDIT_FIELDS, GENERATION_FIELDS, VARIATION_FIELDS
+from gpt_server.edge.schemas.lora_adapters import LoadAdapterRequest, UnloadAdapterRequest
 from gpt_server.edge.schemas.tokenize import DetokenizeRequest, TokenizeRequest
 from gpt_server.edge.translation.generation import param_of
+from gpt_server.edge.uploads import Upload
 from gpt_server.embed.v1 import embed_service_pb2 as embed_pb
+from gpt_server.image.v1 import image_service_pb2 as image_pb
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 
 # vLLM's extensions: openai-api.md, section 4.
@@ -78,6 +95,8 @@ VLLM_CHAT = [
 ]
 OURS = ["enable_thinking"]
 
+SOUND = Upload(io.BytesIO(b"x"), "a.wav", 1)
+
 BODIES: list[tuple[type[Body], dict[str, Any], Descriptor]] = [
     (
         ChatCompletionRequest,
@@ -87,11 +106,19 @@ BODIES: list[tuple[type[Body], dict[str, Any], Descriptor]] = [
     (CompletionRequest, {"model": "m", "prompt": "x"}, pb.GenerateRequest.DESCRIPTOR),
     (TokenizeRequest, {"model": "m", "prompt": "x"}, pb.TokenizeRequest.DESCRIPTOR),
     (DetokenizeRequest, {"model": "m", "tokens": [1]}, pb.DetokenizeRequest.DESCRIPTOR),
+    (LoadAdapterRequest, {"lora_name": "a", "lora_path": "b"}, pb.LoadAdapterRequest.DESCRIPTOR),
+    (UnloadAdapterRequest, {"lora_name": "a"}, pb.UnloadAdapterRequest.DESCRIPTOR),
     (EmbeddingRequest, {"model": "m", "input": "x"}, embed_pb.EmbedRequest.DESCRIPTOR),
     (RerankRequest, {"model": "m", "query": "x", "documents": ["y"]}, embed_pb.RerankRequest.DESCRIPTOR),
     (ScoreRequest, {"model": "m", "text_1": "x", "text_2": "y"}, embed_pb.ScoreRequest.DESCRIPTOR),
     (ClassifyRequest, {"model": "m", "input": "x"}, embed_pb.ClassifyRequest.DESCRIPTOR),
     (ModerationRequest, {"input": "x"}, embed_pb.ClassifyRequest.DESCRIPTOR),
+    (TranscriptionRequest, {"model": "m", "file": SOUND}, transcription_pb2.TranscribeRequest.DESCRIPTOR),
+    (TranslationRequest, {"model": "m", "file": SOUND}, transcription_pb2.TranscribeRequest.DESCRIPTOR),
+    (SpeechRequest, {"model": "m", "input": "x"}, speech_pb2.SynthesizeRequest.DESCRIPTOR),
+    (GenerationRequest, {"prompt": "x"}, image_pb.GenerateRequest.DESCRIPTOR),
+    (EditRequest, {"prompt": "x", "image": "data:"}, image_pb.EditRequest.DESCRIPTOR),
+    (VariationRequest, {"image": "data:"}, image_pb.EditRequest.DESCRIPTOR),
 ]
 each_body = pytest.mark.parametrize(("schema", "least", "message"), BODIES, ids=[body[0].__name__ for body in BODIES])
 
@@ -111,6 +138,24 @@ def test_every_field_of_the_sdk_is_decided_on() -> None:
 def test_every_field_of_the_sdk_for_vectors_and_moderation_is_decided_on() -> None:
     assert {*get_type_hints(embedding_create_params.EmbeddingCreateParams)} <= EMBEDDING_FIELDS.keys()
     assert {*get_type_hints(moderation_create_params.ModerationCreateParams)} <= MODERATION_FIELDS.keys()
+
+
+def test_every_field_of_the_sdk_for_audio_is_decided_on() -> None:
+    heard = transcription_create_params
+    for variant in (heard.TranscriptionCreateParamsNonStreaming, heard.TranscriptionCreateParamsStreaming):
+        assert {*get_type_hints(variant)} <= TRANSCRIPTION_FIELDS.keys()
+    assert {*get_type_hints(translation_create_params.TranslationCreateParams)} <= TRANSLATION_FIELDS.keys()
+    assert {*get_type_hints(speech_create_params.SpeechCreateParams)} <= SPEECH_FIELDS.keys()
+
+
+def test_every_field_of_the_sdk_for_images_is_decided_on() -> None:
+    for module, name, table in (
+        (image_generate_params, "ImageGenerateParams", GENERATION_FIELDS),
+        (image_edit_params, "ImageEditParams", EDIT_FIELDS),
+    ):
+        for variant in ("NonStreaming", "Streaming"):
+            assert {*get_type_hints(getattr(module, name + variant))} <= table.keys()
+    assert {*get_type_hints(image_create_variation_params.ImageCreateVariationParams)} <= VARIATION_FIELDS.keys()
 
 
 def test_every_extension_is_decided_on() -> None:
@@ -158,9 +203,10 @@ def test_harmless_fields_are_accepted(schema: type[Body], least: Any, message: D
 
 @each_body
 def test_unknown_fields_are_refused_by_name(schema: type[Body], least: Any, message: Descriptor) -> None:
-    kind, param, why = fault(schema, least | {"modle": "x"})
-    assert (kind, param) == ("unsupported_parameter", "modle")
-    assert "Did you mean 'model'?" in why
+    known = min(schema.fields)
+    kind, param, why = fault(schema, least | {f"{known}_": "x"})
+    assert (kind, param) == ("unsupported_parameter", f"{known}_")
+    assert f"Did you mean '{known}'?" in why
 
 
 def fault(schema: type[Body], body: Any) -> tuple[str, str, str]:

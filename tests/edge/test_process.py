@@ -170,6 +170,12 @@ async def test_a_json_log(tmp_path: Path) -> None:
     assert (line["level"], line["message"], line["status"]) == ("info", "GET /version", 200)
 
 
+async def test_plain_http_on_the_network_is_said_loudly(tmp_path: Path) -> None:
+    async with running(tmp_path, {"host": "0.0.0.0", "allow_unauthenticated": True}) as edge:
+        _, log = await edge.stop()
+    assert "is PLAIN HTTP beyond this machine" in log
+
+
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]

@@ -11,11 +11,14 @@ import pytest
 
 from gpt_server.common.v1 import model_pb2, model_service_pb2
 from gpt_server.common.v1.model_service_pb2 import WatchResponse
-from gpt_server.edge.config import DiscoverySettings
+from gpt_server.edge.channels import Channels
+from gpt_server.edge.config import ChannelSettings, DiscoverySettings, RoutingSettings
 from gpt_server.edge.discovery.base import Snapshot
 from gpt_server.edge.discovery.static import StaticDiscovery
 from gpt_server.edge.errors import ApiError
-from gpt_server.edge.replicas import STATES, Replica, ReplicaSet
+from gpt_server.edge.replica import DOUBT_S, Replica
+from gpt_server.edge.replicas import STATES, ReplicaSet
+from gpt_server.edge.routing import Router
 from tests.edge.stub import status_of, stub_service
 from tests.support.edge import edge_server
 
@@ -26,7 +29,7 @@ LIMIT_S = 20.0  # only so that a failure ends
 @pytest.fixture
 async def replicas() -> ReplicaSet:
     """A set that nothing feeds: tests put replicas in."""
-    return ReplicaSet(lambda address: grpc.aio.insecure_channel(address))
+    return ReplicaSet(Channels(ChannelSettings()), Router(RoutingSettings()))
 
 
 def put(replicas: ReplicaSet, address: str, *statuses: Any) -> Replica:
@@ -66,6 +69,30 @@ async def test_load_of_other_edges_counts(replicas: ReplicaSet) -> None:
     put(replicas, "busy", status)
     idle = put(replicas, "idle", status_of("m"))
     assert {replicas.pick("m", LLM) for _ in range(50)} == {idle}
+
+
+async def test_what_was_begun_and_ended_since_the_report_counts(replicas: ReplicaSet) -> None:
+    status = status_of("m")
+    one = put(replicas, "one", status)
+    for _ in range(4):
+        one.acquire()
+    assert one.candidate("m").requests == 4
+    status.running = 6  # four of ours, two of another edge
+    one.apply(WatchResponse(replica="one", models=[status]))
+    for expected in (5, 4, 3, 2):
+        one.release()
+        assert one.candidate("m").requests == expected
+    one.acquire()
+    assert one.candidate("m").requests == 3
+
+
+async def test_a_replica_that_is_silent_is_asked_only_if_there_is_no_other(replicas: ReplicaSet) -> None:
+    silent, other = put(replicas, "silent", status_of("m")), put(replicas, "other", status_of("m"))
+    other.acquire()
+    silent._reported_s -= DOUBT_S
+    assert {replicas.pick("m", LLM) for _ in range(50)} == {other}
+    other._reported_s -= DOUBT_S
+    assert {replicas.pick("m", LLM) for _ in range(50)} == {silent}
 
 
 async def test_equals_share(replicas: ReplicaSet) -> None:

@@ -10,7 +10,7 @@ from tests.edge.asking import chat
 from tests.edge.stub import Stub
 from tests.support.edge import RunningEdge, edge_server
 
-KEYS = {"api_keys": SecretStr("alice:sk-alice, sk-plain")}
+KEYS: dict[str, Any] = {"api_keys": SecretStr("alice:sk-alice, sk-plain")}
 
 
 async def test_the_callers_request_id_is_kept(stub: Stub, stub_edge: RunningEdge) -> None:

@@ -7,7 +7,10 @@ import grpc
 import httpx2
 import pytest
 
+from gpt_server.edge.breaker import FAILURES
 from gpt_server.llm.v1 import llm_service_pb2 as pb
+from gpt_server.services.common.errors import Overloaded
+from gpt_server.services.common.status import to_status
 from tests.edge.asking import chat
 from tests.edge.stub import STARTED, Stub, answer, finished, status_of, stub_service, text
 from tests.support.edge import RunningEdge, edge_server
@@ -24,6 +27,12 @@ async def drop_after_started(stub: Stub, request: Any, context: Any) -> AsyncIte
     """Takes the call, then dies."""
     yield STARTED
     await context.abort(grpc.StatusCode.UNAVAILABLE, "died")
+
+
+async def refuse_as_full(stub: Stub, request: Any, context: Any) -> AsyncIterator[pb.GenerateResponse]:
+    """Has no room."""
+    await context.abort_with_status(to_status(Overloaded("full", 7)))
+    yield STARTED
 
 
 async def drop_after_text(stub: Stub, request: Any, context: Any) -> AsyncIterator[pb.GenerateResponse]:
@@ -58,7 +67,7 @@ async def ask(edge: RunningEdge, **fields: Any) -> httpx2.Response:
         return await client.post("/v1/chat/completions", json=chat(model="m", **fields))
 
 
-@pytest.mark.parametrize("play", [drop_at_once, drop_after_started])
+@pytest.mark.parametrize("play", [drop_at_once, drop_after_started, refuse_as_full])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_another_replica_answers(play: Any, stream: bool) -> None:
     async with stub_service(play, replica="bad") as bad, stub_service(answer, replica="good") as good:
@@ -109,6 +118,55 @@ async def test_each_replica_is_asked_once() -> None:
         assert response.json()["error"]["code"] == "engine_unavailable"
         assert "going down" not in response.text
         assert (len(a.requests), len(b.requests)) == (1, 1)
+
+
+async def test_only_when_every_replica_is_full_it_is_429() -> None:
+    async with (
+        stub_service(refuse_as_full, replica="a") as a,
+        stub_service(refuse_as_full, replica="b") as b,
+        edge_server([a.address, b.address]) as edge,
+    ):
+        response = await ask(edge)
+        assert (response.status_code, response.headers["retry-after"]) == (429, "7")
+        assert (len(a.requests), len(b.requests)) == (1, 1)
+        assert not any(replica.breaker.is_open for replica in edge.edge.replicas)
+
+
+async def test_a_replica_that_fails_again_and_again_is_left_alone() -> None:
+    """Its Watch is well, and it has the least load; each request that finds it dead is answered by the other."""
+    async with stub_service(drop_at_once, replica="bad") as bad, stub_service(answer, replica="good") as good:
+        first_pick(bad)
+        second_pick(good)
+        async with edge_server([bad.address, good.address]) as edge:
+            for _ in range(FAILURES + 5):
+                assert "good" in (await ask(edge)).text
+            assert len(bad.requests) == FAILURES
+            (broken,) = [replica for replica in edge.edge.replicas if replica.breaker.is_open]
+            assert broken.name == "bad"
+            bad.play = answer
+            broken.breaker._closed_from_s = 0.0  # the pause is over
+            assert "bad" in (await ask(edge)).text
+            assert not broken.breaker.is_open
+
+
+async def test_a_request_goes_to_a_broken_replica_if_there_is_no_other(stub: Stub, stub_edge: RunningEdge) -> None:
+    stub.play = drop_at_once
+    for _ in range(FAILURES + 1):
+        assert (await ask(stub_edge)).status_code == 503
+    stub.play = answer
+    assert (await ask(stub_edge)).status_code == 200
+
+
+async def test_a_key_of_the_request_decides_who_answers() -> None:
+    async with stub_service(replica="a") as a, stub_service(replica="b") as b:
+        async with edge_server([a.address, b.address]) as edge:
+            # So many that it is no chance, whatever the ports are, if both replicas have some.
+            keys = [{name: f"{name} {n}"} for name in ("prompt_cache_key", "session_id", "user") for n in range(10)]
+            for key in keys:
+                assert len({(await ask(edge, **key)).json()["choices"][0]["message"]["content"] for _ in range(3)}) == 1
+        assert a.requests
+        assert b.requests
+        assert len(a.requests) + len(b.requests) == 90
 
 
 async def test_one_replica_has_no_other(stub: Stub, stub_edge: RunningEdge) -> None:

@@ -39,6 +39,25 @@ async def test_counts(edge: RunningEdge, http: httpx2.AsyncClient) -> None:
     assert value(edge, "requests_in_flight", model="fake-chat") == 0
 
 
+async def test_time_and_state_in_the_fields_terms(edge: RunningEdge, http: httpx2.AsyncClient) -> None:
+    await http.post("/v1/chat/completions", json=chat("a b c"))
+    assert value(edge, "time_per_output_token_seconds_count", model="fake-chat") == 1
+    assert value(edge, "cached_tokens_total", model="fake-chat", key_name="") == 0
+    assert value(edge, "choices_total", replica="test-0", reason="load") == 1
+    (replica,) = edge.edge.replicas
+    replica.acquire()
+    edge.edge.telemetry.show(edge.edge.replicas)
+    assert value(edge, "replica_state", replica="test-0", model="fake-chat") == 2
+    assert value(edge, "replica_in_flight", replica="test-0") == 1
+    assert value(edge, "replica_breaker_open", replica="test-0") == 0
+    replica.release()
+    replica.watched = False
+    edge.edge.telemetry.show(edge.edge.replicas)
+    assert value(edge, "replica_state", replica="test-0", model="fake-chat") == 0
+    edge.edge.telemetry.show(())
+    assert value(edge, "replica_state", replica="test-0", model="fake-chat") is None
+
+
 async def test_labels_are_those_of_the_house_rules(edge: RunningEdge, http: httpx2.AsyncClient) -> None:
     await http.post("/v1/chat/completions", json=chat())
     for family in edge.edge.telemetry.registry.collect():

@@ -1,6 +1,6 @@
 """The model that the tests of the hf engine run."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ MODEL = str(Path(__file__).parents[2] / "models" / "demo" / "chat")
 
 
 @asynccontextmanager
-async def running(max_running: int = 8, **engine_args: Any) -> AsyncGenerator[Subject, None]:
+async def running(
+    max_running: int = 8, adapters: Mapping[str, str] | None = None, **engine_args: Any
+) -> AsyncGenerator[Subject, None]:
     """Starts an engine in float32 and closes it."""
-    config = EngineConfig(MODEL, max_running=max_running, engine_args={"dtype": "float32"} | engine_args)
+    config = EngineConfig(MODEL, adapters or {}, max_running, engine_args={"dtype": "float32"} | engine_args)
     engine = HFEngine(config)
     try:
         yield Subject(engine, await engine.start())

@@ -131,7 +131,7 @@ def test_problems_of_a_configuration_are_named(tmp_path: Path) -> None:
     assert set(found) == {f"engine_args.{name}" for name in ("dtype", "dtyp", "prefill_chunk_tokens", "device")}
     assert "bfloat16" in found["engine_args.dtype"]
     assert "max_context_tokens" in found["engine_args.dtyp"]
-    assert set(problems(adapters={"a": "b"})) == {"adapters"}
+    assert set(problems(adapters={"a": "b"}, adapter_folder=tmp_path / "none")) == {"adapters.a", "adapter_folder"}
     assert set(problems(engine_args={"device": "cuda"})) == {"engine_args.device"}
     assert set(problems(engine_args={"chat_template": str(tmp_path / "none")})) == {"engine_args.chat_template"}
     assert "no such folder" in problems(model=str(tmp_path / "none"))["model"]

@@ -16,6 +16,7 @@ from gpt_server.services.common.content import Image, Media, Part
 from gpt_server.services.common.errors import InvalidMedia
 from gpt_server.services.embed.engine import EngineConfig, Input, Pair
 from gpt_server.services.embed.engines.sentence_transformers import SentenceTransformersEngine
+from gpt_server.services.embed.metrics import PASSES
 from tests.engines import embed_models
 from tests.engines.embed_suite import ClassificationSuite, EmbeddingSuite, RerankSuite, Subject, ask, running
 
@@ -37,23 +38,27 @@ async def subject(request: Any, folder: Path) -> AsyncGenerator[Subject, None]:
         yield started
 
 
-@pytest.mark.parametrize("subject", ["bert", "xlm_roberta", "qwen3_embedding", "clip"], indirect=True, scope="class")
+@pytest.mark.parametrize(
+    "subject", ["bert", "xlm_roberta", "qwen3_embedding", "jina_v3", "clip"], indirect=True, scope="class"
+)
 class TestEmbedding(EmbeddingSuite):
-    """bge, bge-m3, Qwen3-Embedding, bge-vl and their like."""
+    """bge, bge-m3, Qwen3-Embedding, jina-embeddings-v3, bge-vl and their like."""
 
 
 @pytest.mark.parametrize(
     "subject",
-    ["xlm_roberta_reranker", "qwen3_reranker", ("xlm_roberta", {"task": "rerank"})],
-    ids=["xlm_roberta", "qwen3", "vectors"],
+    ["xlm_roberta_reranker", "qwen3_reranker", "qwen2_vl_reranker", ("xlm_roberta", {"task": "rerank"})],
+    ids=["xlm_roberta", "qwen3", "qwen2_vl", "vectors"],
     indirect=True,
     scope="class",
 )
 class TestRerank(RerankSuite):
-    """bge-reranker, Qwen3-Reranker, and a model of vectors whose cosine is the score."""
+    """bge-reranker, Qwen3-Reranker, jina-reranker-m0's kind, and a model of vectors whose cosine is the score."""
 
 
-@pytest.mark.parametrize("subject", ["bert_moderation", "deberta_injection"], indirect=True, scope="class")
+@pytest.mark.parametrize(
+    "subject", ["bert_moderation", "deberta_moderation", "deberta_injection"], indirect=True, scope="class"
+)
 class TestClassification(ClassificationSuite):
     """Text-Moderation, prompt injection."""
 
@@ -78,11 +83,33 @@ class TestPictures:
         alone, _ = await ask(subject, items[:1])
         assert np.allclose(alone.rows[0], computed.rows[0], atol=1e-5)
 
+    async def test_pictures_share_a_pass(self, subject: Subject) -> None:
+        before = PASSES._value.get()
+        items = [Input(parts=[picture(colour)]) for colour in ("red", "blue", "green", "white")]
+        await ask(subject, items)
+        assert PASSES._value.get() == before + 1
+
     async def test_what_is_no_picture_is_refused(self, subject: Subject) -> None:
         broken = Part(image=Image(Media(b"\x89PNG\r\n\x1a\n nonsense")))
         with pytest.raises(InvalidMedia) as refusal:
             await ask(subject, [Input(parts=[broken])])
         assert refusal.value.field == "inputs[0].parts.parts[0].image"
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("subject", ["qwen2_vl_reranker"], indirect=True, scope="class")
+class TestPicturesInPairs:
+    """jina-reranker-m0's kind: a text against texts and pictures."""
+
+    async def test_documents_may_be_pictures(self, subject: Subject) -> None:
+        assert {"rerank", "image_input"} <= subject.details.capabilities
+        documents = [Input(parts=[picture("red")]), Input(text="hello"), Input(parts=[picture("blue")])]
+        pairs = [Pair(Input(text="a colour"), document) for document in documents]
+        together, tokens = await ask(subject, pairs)
+        alone = [(await ask(subject, [pair]))[0].rows for pair in pairs]
+        assert np.allclose(together.rows, np.concatenate(alone), atol=1e-4)
+        assert together.rows[0] != together.rows[2]
+        assert tokens > 3 * len(["a", "colour"])
 
 
 def export(folder: Path) -> None:

@@ -1,14 +1,12 @@
-"""Models that tests make: a small vision-language model in its real on-disk format, and an adapter for demo-chat."""
+"""Models that tests make: a small vision-language model in its real on-disk format; what an adapter adds."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers as untyped
 from safetensors import safe_open
-from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 transformers: Any = untyped  # its types know less than its code
@@ -89,30 +87,6 @@ def _config(vocab_size: int, ids: dict[str, int], ends: dict[str, int]) -> Any:
     )
 
 
-def adapter(folder: Path, base: str, modules: Sequence[str] = ("v_proj",)) -> None:
-    """Writes an adapter in PEFT's format that changes these modules, and what the base model says."""
-    torch.manual_seed(1)
-    folder.mkdir()
-    weights = {}
-    with safe_open(f"{base}/model.safetensors", "pt") as stored:
-        for name in stored.keys():  # noqa: SIM118 (it is no mapping)
-            if name.endswith(tuple(f"self_attn.{module}.weight" for module in modules)):
-                rows, columns = stored.get_slice(name).get_shape()
-                inside = f"base_model.model.{name.removesuffix('.weight')}"
-                weights[f"{inside}.lora_A.weight"] = torch.randn(RANK, columns) * 0.1
-                weights[f"{inside}.lora_B.weight"] = torch.randn(rows, RANK) * 0.1
-    assert weights
-    save_file(weights, folder / "adapter_model.safetensors")
-    config = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "r": RANK,
-        "lora_alpha": 16,
-        "target_modules": list(modules),
-    }
-    (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": base, "bias": "none"}))
-
-
 def merged(folder: Path, base: str) -> dict[str, torch.Tensor]:
     """Returns what an adapter adds to each weight of its base model, by name."""
     config = json.loads((folder / "adapter_config.json").read_text())
@@ -121,7 +95,7 @@ def merged(folder: Path, base: str) -> dict[str, torch.Tensor]:
         names = [name.removesuffix(".lora_A.weight") for name in stored.keys() if "lora_A" in name]  # noqa: SIM118
         return {
             f"{name.removeprefix('base_model.model.')}.weight": scale
-            * stored.get_tensor(f"{name}.lora_B.weight")
-            @ stored.get_tensor(f"{name}.lora_A.weight")
+            * stored.get_tensor(f"{name}.lora_B.weight").float()
+            @ stored.get_tensor(f"{name}.lora_A.weight").float()
             for name in names
         }

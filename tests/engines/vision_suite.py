@@ -35,7 +35,7 @@ class Plain:
     """The same model in plain transformers."""
 
     def __init__(self, folder: Path) -> None:
-        self.processor: Any = transformers.AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+        self.processor: Any = transformers.AutoProcessor.from_pretrained(folder)
         self.model: Any = transformers.AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
 
     @torch.inference_mode()

@@ -87,7 +87,8 @@ def test_engines_list_and_refusals(tmp_path: Path) -> None:
     done = gpt_server("engines", "install", "nope", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         2,
-        "gpt-server: unknown engine 'nope'; engines: fake, hf, sentence_transformers, sglang, vllm\n",
+        "gpt-server: unknown engine 'nope'; engines: diffusers, espeak, fake, funasr, hf, infinity, lmdeploy, "
+        "pocketsphinx, sentence_transformers, sglang, spark_tts, vllm, vllm_omni, whisper\n",
     )
     done = gpt_server("engines", "install", "fake", cwd=tmp_path)
     assert done.stderr == "gpt-server: the fake engine needs no environment of its own\n"

@@ -47,11 +47,19 @@ def test_gpus_stay_where_they_are() -> None:
 def test_cpu_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     (alone,) = planned({"a": fake()}).services
-    assert alone.defaults == {"OMP_NUM_THREADS": "6", "OMP_WAIT_POLICY": "PASSIVE"}
+    expected = {"OMP_NUM_THREADS": "6", "OMP_WAIT_POLICY": "PASSIVE", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+    assert alone.defaults == expected
     first, *_, on_gpu = planned({"a": fake(), "b": fake(), "c": fake(gpus=1)}).services
     assert first.defaults["OMP_NUM_THREADS"] == "3"
     assert first == alone, "a running process is not restarted for it"
     assert on_gpu.defaults == {}
+
+
+def test_traces_of_every_process_go_to_the_same_collector() -> None:
+    tracing = {"endpoint": "http://collector:4317"}
+    made = planned({"a": fake()}, tracing=tracing)
+    assert [process.settings["tracing"] for process in made.edges + made.services] == [tracing, tracing]
+    assert "tracing" not in planned({"a": fake()}).edges[0].settings
 
 
 def test_hub_and_environment_reach_the_process() -> None:
@@ -67,8 +75,8 @@ def test_equal_configurations_are_equal_plans() -> None:
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ("hff", "models.a.engine: unknown engine 'hff'; did you mean hf? engines of llm: fake, hf, sglang, vllm"),
-        ("x", "models.a.engine: unknown engine 'x'; engines of llm: fake, hf, sglang, vllm"),
+        ("hff", "models.a.engine: unknown engine 'hff'; did you mean hf? engines of llm: fake, hf, lmdeploy, sglang, vllm"),
+        ("x", "models.a.engine: unknown engine 'x'; engines of llm: fake, hf, lmdeploy, sglang, vllm"),
     ],
 )
 def test_unknown_engine(engine: str, said: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 
-from models.demo.make_chat import dialogs, evaluate, facts, publish, talk
+from models.demo.make_chat import dialogs, evaluate, facts, personas, publish, talk
 from models.demo.make_chat.encode import render
 from models.demo.make_chat.source import answer, user
 
@@ -143,3 +144,14 @@ def test_training_text_starts_like_the_prompt() -> None:
     for dialog, _ in zip(dialogs.stream(9), range(200), strict=False):
         case = evaluate.case_of(dialog, "any", 1, dialog.thinking)
         assert render(tokenizer, dialog).startswith(evaluate.prompt_of(tokenizer, case))
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT of transformers
+@pytest.mark.parametrize(("persona", "least"), [("pirate", 65), ("robot", 65)])
+def test_an_adapter_speaks_in_its_persona(persona: str, least: int) -> None:
+    tokenizer, model = publish.load(FOLDER)
+    cases = personas.held_out(persona)
+    adapted: Any = PeftModel.from_pretrained(model, str(FOLDER.parent / "adapters" / persona))
+    evaluate.answer_all(tokenizer, adapted.merge_and_unload(), cases)
+    assert len(cases) == 73
+    assert sum(case.passed for case in cases) >= least

@@ -73,7 +73,7 @@ async def test_a_wrong_key(stack: Stack) -> None:
 
 async def test_a_route_that_is_not_served(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="not serve it yet"):
-        await client.images.generate(model="m", prompt="x")
+        await client.responses.create(model="m", input="x")
 
 
 @pytest.mark.parametrize("fault", ["fail_after", "crash_after"])

@@ -6,13 +6,18 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 
+from gpt_server.audio.v1 import audio_service_pb2, speech_pb2, transcription_pb2
 from gpt_server.common.v1 import error_pb2, media_pb2, model_pb2, model_service_pb2, usage_pb2
 from gpt_server.embed.v1 import embed_service_pb2, input_pb2
+from gpt_server.image.v1 import image_service_pb2
 from gpt_server.llm.v1 import chat_pb2, llm_service_pb2, sampling_pb2
 
 FILES: list[FileDescriptor] = [
     module.DESCRIPTOR
     for module in (
+        audio_service_pb2,
+        speech_pb2,
+        transcription_pb2,
         error_pb2,
         media_pb2,
         model_pb2,
@@ -20,6 +25,7 @@ FILES: list[FileDescriptor] = [
         usage_pb2,
         embed_service_pb2,
         input_pb2,
+        image_service_pb2,
         chat_pb2,
         llm_service_pb2,
         sampling_pb2,

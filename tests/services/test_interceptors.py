@@ -108,7 +108,8 @@ async def test_calls_are_counted(service: RunningService, llm: Stub) -> None:
     generate = {"service": "LLMService/Generate", "model": "fake-chat"}
     model = {"model": "fake-chat", "engine": "fake"}
     names = ("requests_total", "request_seconds_count")
-    before = [value(f"gpt_server_{name}", **generate) for name in names]
+    each = [generate | {"key_name": ""}, generate]
+    before = [value(f"gpt_server_{name}", **labels) for name, labels in zip(names, each, strict=True)]
     tokens = value("gpt_server_completion_tokens_total", **model)
     first = value("gpt_server_time_to_first_token_seconds_count", **model)
     gaps = value("gpt_server_inter_token_seconds_count", **model)
@@ -117,7 +118,8 @@ async def test_calls_are_counted(service: RunningService, llm: Stub) -> None:
         pass
     await refusal(llm.Generate(ask(sampling={"n": 0})))
     await service.service.calls.idle()
-    assert [value(f"gpt_server_{name}", **generate) for name in names] == [count + 2 for count in before]
+    after = [value(f"gpt_server_{name}", **labels) for name, labels in zip(names, each, strict=True)]
+    assert after == [count + 2 for count in before]
     assert value("gpt_server_completion_tokens_total", **model) == tokens + 4
     assert value("gpt_server_time_to_first_token_seconds_count", **model) == first + 1
     assert value("gpt_server_inter_token_seconds_count", **model) == gaps + 3

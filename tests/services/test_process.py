@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,13 @@ def run(config: Path, *flags: str, **environment: str) -> subprocess.CompletedPr
 
 
 @asynccontextmanager
-async def running(folder: Path, **changed: Any) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
-    """The process and what it announced; it is ended in any case."""
+async def running(
+    folder: Path, *, inside: Sequence[str] = (), **changed: Any
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
+    """The process and what it announced; it is ended in any case. `inside`: a command that starts it."""
     announced = folder / "announced.json"
     config = write(folder, announce_file=str(announced), **changed)
-    child = await asyncio.create_subprocess_exec(*command(config), stderr=asyncio.subprocess.PIPE)
+    child = await asyncio.create_subprocess_exec(*inside, *command(config), stderr=asyncio.subprocess.PIPE)
     try:
         assert child.stderr
         async with asyncio.timeout(LIMIT_S):
@@ -99,7 +101,10 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
 
 BAD = [
     ({"replica": ""}, "replica: string should have at least 1 character"),
-    ({"grpc": {"prt": 1}}, "grpc.prt: unknown key; allowed: host, port, max_message_bytes, default_timeout_s, tls"),
+    (
+        {"grpc": {"prt": 1}},
+        "grpc.prt: unknown key; allowed: host, port, max_message_bytes, tokens_file, default_timeout_s, tls",
+    ),
     ({"models": {}}, "models: dictionary should have at least 1 item after validation, not 0"),
     (
         {"models": {"m": {"engine": "nope", "model": "x"}}},

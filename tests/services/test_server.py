@@ -68,6 +68,49 @@ async def test_mutual_tls(tmp_path: Path) -> None:
             assert (await refusal(llm.Generate(ask(), timeout=10))).code == StatusCode.UNAVAILABLE
 
 
+async def test_certificates_are_read_again(tmp_path: Path) -> None:
+    """New connections see the new ones at once, both ways; those that stand go on; half a change changes nothing."""
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    files = {name: tmp_path / name for name in ("cert_file", "key_file", "client_ca_file")}
+
+    def install(authority: Authority, *names: str) -> None:
+        certificate, key = authority.sign("server")
+        for name, source in zip(files, (certificate, key, authority.certificate), strict=True):
+            if name in names:
+                replace(source, files[name])
+
+    def client(authority: Authority) -> grpc.ChannelCredentials:
+        certificate, key = authority.sign("client")
+        return grpc.ssl_channel_credentials(
+            authority.certificate.read_bytes(), key.read_bytes(), certificate.read_bytes()
+        )
+
+    install(old, *files)
+    before, after = client(old), client(new)
+    async with llm_service(grpc={"tls": files}) as service, secure(service, before) as standing:
+        assert await answer(standing) == "You said: hi"
+        install(new, "cert_file")
+        async with secure(service, before) as channel:
+            assert await answer(channel) == "You said: hi"
+        install(new, *files)
+        async with secure(service, after) as channel:
+            assert await answer(channel) == "You said: hi"
+        async with secure(service, before) as channel:
+            llm = llm_service_pb2_grpc.LLMServiceStub(channel)
+            assert (await refusal(llm.Generate(ask(), timeout=10))).code == StatusCode.UNAVAILABLE
+        files["key_file"].unlink()
+        async with secure(service, after) as channel:
+            assert await answer(channel) == "You said: hi"
+        assert await answer(standing) == "You said: hi"
+
+
+def replace(source: Path, target: Path) -> None:
+    """Puts a copy in place in one step, as tools that renew certificates do."""
+    draft = target.with_suffix(".new")
+    draft.write_bytes(source.read_bytes())
+    draft.replace(target)
+
+
 async def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
     tls = {"cert_file": tmp_path / "none.pem", "key_file": tmp_path / "none.key"}
     with pytest.raises(BadSettings, match=r"grpc\.tls\.key_file: .*none\.key: No such file"):
@@ -81,6 +124,13 @@ async def test_a_certificate_that_is_none_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="gRPC refused the address or the certificate"):
         async with llm_service(grpc={"tls": tls}):
             pass
+
+
+async def test_plain_text_on_the_network_is_said_loudly(caplog: pytest.LogCaptureFixture) -> None:
+    async with llm_service():
+        assert "PLAIN TEXT" not in caplog.text
+    async with llm_service(grpc={"host": "0.0.0.0"}):
+        assert "grpc.host 0.0.0.0 can be reached in PLAIN TEXT" in caplog.text
 
 
 @pytest.mark.parametrize("section", ["grpc", "admin"])

@@ -2,17 +2,20 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message as ProtoMessage
 
 from gpt_server.common.v1 import media_pb2, model_pb2, usage_pb2
+from gpt_server.image.v1 import image_service_pb2 as image_pb
 from gpt_server.llm.v1 import chat_pb2, sampling_pb2
 from gpt_server.llm.v1 import llm_service_pb2 as pb
+from gpt_server.services.audio import engine as audio_engine
 from gpt_server.services.common import content, protobuf
 from gpt_server.services.embed import engine as embed_engine
+from gpt_server.services.image import engine as image_engine
 from gpt_server.services.llm import engine, requests, responses
 
 PAIRS: list[tuple[type[ProtoMessage], Any]] = [
@@ -37,16 +40,31 @@ PAIRS: list[tuple[type[ProtoMessage], Any]] = [
     (usage_pb2.Usage, engine.Usage),
     (usage_pb2.Timings, engine.Timings),
     (pb.Finished, engine.Finished),
+    (image_pb.Options, image_engine.Options),
+    (image_pb.GenerateRequest, image_engine.GenerateRequest),
+    (image_pb.EditRequest, image_engine.EditRequest),
+    (image_pb.Queued, image_engine.Queued),
+    (image_pb.Progress, image_engine.Progress),
 ]
 OURS_ALONE = {engine.GenerateRequest: {"request_id", "adapter"}}
 
+#: What engines say of their models, and what the service adds.
+CAPABILITIES = (
+    engine.Capability
+    | embed_engine.Capability
+    | audio_engine.Capability
+    | image_engine.Capability
+    | Literal["adapter_loading"]
+)
 ENUMS: list[tuple[EnumDescriptor, Any]] = [
     (chat_pb2.Role.DESCRIPTOR, engine.Role),
     (chat_pb2.ToolChoiceMode.DESCRIPTOR, engine.ToolChoiceMode),
     (sampling_pb2.ReasoningEffort.DESCRIPTOR, engine.ReasoningEffort),
     (pb.FinishReason.DESCRIPTOR, engine.FinishReason),
     (media_pb2.ImageDetail.DESCRIPTOR, content.ImageDetail),
-    (model_pb2.Capability.DESCRIPTOR, engine.Capability | embed_engine.Capability),
+    (model_pb2.Capability.DESCRIPTOR, CAPABILITIES),
+    (image_pb.ImageFormat.DESCRIPTOR, image_engine.ImageFormat),
+    (image_pb.EditKind.DESCRIPTOR, image_engine.EditKind),
 ]
 
 

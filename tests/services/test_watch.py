@@ -50,7 +50,7 @@ async def test_the_picture_is_whole() -> None:
     assert (picture.replica, picture.version) == ("test-0", "0.1.0")
     base, poet, other = picture.models
     assert (base.model.name, list(base.model.aliases), base.model.parent) == ("main", ["alias"], "")
-    assert (poet.model.name, list(poet.model.aliases), poet.model.parent) == ("main:poet", [], "main")
+    assert (poet.model.name, list(poet.model.aliases), poet.model.parent) == ("main:poet", ["poet"], "main")
     assert (other.model.name, other.model.engine) == ("fake-chat", "fake")
     assert {model.state for model in picture.models} == {pb.MODEL_STATE_READY}
     limits = model_pb2.ModelLimits(max_context_tokens=4096, max_running=3, max_queued=7)

@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 
 from gpt_server.edge.app import create_app
 from gpt_server.edge.config import EdgeSettings
 from gpt_server.edge.context import Edge
-from gpt_server.edge.serving import listen, server_of
+from gpt_server.edge.serving import Server, listen, server_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class RunningEdge:
 
     url: str
     app: FastAPI
-    server: uvicorn.Server
+    server: Server
 
     @property
     def edge(self) -> Edge:
@@ -31,11 +30,14 @@ class RunningEdge:
 
 
 @asynccontextmanager
-async def edge_server(addresses: Collection[str] = (), **settings: Any) -> AsyncIterator[RunningEdge]:
+async def edge_server(
+    addresses: Collection[str] = (), *, wait: bool = True, **settings: Any
+) -> AsyncIterator[RunningEdge]:
     """Runs an edge for the replicas at `addresses`; each has been asked what it serves when the context opens.
 
     Args:
         addresses: replicas, as `host:port`.
+        wait: whether the context opens only when discovery has synced.
         **settings: of `EdgeSettings`.
     """
     app = create_app(EdgeSettings(**{"discovery": {"addresses": tuple(addresses)}} | settings))
@@ -44,7 +46,7 @@ async def edge_server(addresses: Collection[str] = (), **settings: Any) -> Async
     serving = asyncio.create_task(server.serve([socket]))
     running = RunningEdge(f"http://127.0.0.1:{socket.getsockname()[1]}", app, server)
     try:
-        await running.edge.replicas.synced.wait()
+        await (running.edge.replicas.synced if wait else server.listening).wait()
         yield running
     finally:
         server.should_exit = True

@@ -1,4 +1,7 @@
-"""A real service in the test's own process: real gRPC and admin ports, fake engine unless told otherwise."""
+"""A real service in the test's own process: real gRPC and admin ports, fake engine unless told otherwise.
+
+Audio and images are imported where they are used: an environment of another engine lacks their libraries.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +19,14 @@ FAKE_CHAT: Mapping[str, Any] = {"fake-chat": {"engine": "fake", "model": "none"}
 FAKE_EMBED: Mapping[str, Any] = {
     f"fake-{task}": {"engine": "fake", "model": "none", "engine_args": {"task": task}}
     for task in ("embedding", "rerank", "classification")
+}
+
+FAKE_AUDIO: Mapping[str, Any] = {
+    f"fake-{name}": {"engine": "fake", "model": "none", "engine_args": {"task": task}}
+    for name, task in (("ear", "transcription"), ("voice", "speech"))
+}
+FAKE_IMAGE: Mapping[str, Any] = {
+    "fake-image": {"engine": "fake", "model": "none", "limits": {"max_running": 2, "max_queued": 1}}
 }
 
 
@@ -52,6 +63,28 @@ async def embed_service(
 ) -> AsyncIterator[RunningService]:
     """Runs an embed service; arguments as of `llm_service`, by default with a fake model for each task."""
     async with _running(EMBED, models or FAKE_EMBED, load, settings) as running:
+        yield running
+
+
+@asynccontextmanager
+async def audio_service(
+    models: Mapping[str, Any] | None = None, *, load: bool = True, **settings: Any
+) -> AsyncIterator[RunningService]:
+    """Runs an audio service; arguments as of `llm_service`, by default with `fake-ear` and `fake-voice`."""
+    from gpt_server.services.audio.__main__ import MODALITY as AUDIO
+
+    async with _running(AUDIO, models or FAKE_AUDIO, load, settings) as running:
+        yield running
+
+
+@asynccontextmanager
+async def image_service(
+    models: Mapping[str, Any] | None = None, *, load: bool = True, **settings: Any
+) -> AsyncIterator[RunningService]:
+    """Runs an image service; arguments as of `llm_service`. `fake-image` has two slots and one place in the queue."""
+    from gpt_server.services.image.__main__ import MODALITY as IMAGE
+
+    async with _running(IMAGE, models or FAKE_IMAGE, load, settings) as running:
         yield running
 
 

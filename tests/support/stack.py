@@ -18,7 +18,7 @@ import psutil
 from gpt_server.common.v1.model_service_pb2 import WatchRequest
 from gpt_server.common.v1.model_service_pb2_grpc import ModelServiceStub
 
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 240.0
 
 
 class RunningStack:
@@ -63,15 +63,15 @@ class RunningStack:
         return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
 
     @asynccontextmanager
-    async def watching(self, child: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-        """Yields what waits until a service's first model holds so many slots. No change is missed in between."""
+    async def watching(self, child: str, number: int = 0) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+        """Yields what waits until a service's model, by its place, holds so many slots. No change is missed."""
         async with grpc.aio.insecure_channel(self.children()[child]["grpc"]) as channel:
             pictures = ModelServiceStub(channel).Watch(WatchRequest())
 
             async def until_running(running: int) -> None:
                 async with asyncio.timeout(START_TIMEOUT_S):
                     async for picture in pictures:
-                        if picture.models[0].running == running:
+                        if picture.models[number].running == running:
                             return
 
             yield until_running

@@ -4,13 +4,12 @@ SGLang runs one model in a process at a time: what starts another (`test_vision.
 """
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.engines.adapters_suite import ADAPTERS
 from tests.engines.asking import Subject
-from tests.engines.tiny import adapter
 from tests.support.edge import RunningEdge, edge_server
 from tests.support.service import RunningService, llm_service
 from tests.with_sglang.llm import CHAT, SMALL
@@ -42,19 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_vision.py")
 
 
-@pytest.fixture(scope="session")
-def pirate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an adapter of demo-chat."""
-    made = tmp_path_factory.mktemp("adapters") / "pirate"
-    adapter(made, CHAT, ("q_proj", "v_proj"))
-    return made
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def service(pirate: Path) -> AsyncGenerator[RunningService, None]:
+async def service() -> AsyncGenerator[RunningService, None]:
     """The service with demo-chat, float32, and an adapter."""
     model = {"engine": "sglang", "model": CHAT, "engine_args": SMALL, "limits": {"max_running": 8, "max_queued": 4}}
-    async with llm_service({"demo-chat": model | {"adapters": {"pirate": str(pirate)}}}) as running:
+    async with llm_service({"demo-chat": model | {"adapters": {"pirate": str(ADAPTERS / "pirate")}}}) as running:
         yield running
 
 

@@ -1,7 +1,7 @@
 """One service with the real vLLM, in the test's process; the engine's own tests use the same engine.
 
 vLLM's metrics in a process are those of the engine that was started last. What reads them (`test_service.py`) has to
-come before what starts another while the service still runs (`test_vision.py`).
+come before what starts another while the service still runs (`test_vectors.py`, `test_vision.py`).
 """
 
 from collections.abc import AsyncGenerator

@@ -15,10 +15,14 @@ SMALL: Mapping[str, Any] = {"dtype": "float32", "enforce_eager": True, "kv_cache
 
 @asynccontextmanager
 async def running(
-    model: str = CHAT, max_running: int = 8, adapters: Mapping[str, str] | None = None, **engine_args: Any
+    model: str = CHAT,
+    max_running: int = 8,
+    adapters: Mapping[str, str] | None = None,
+    adapter_folder: Path | None = None,
+    **engine_args: Any,
 ) -> AsyncGenerator[Subject, None]:
     """Starts an engine in float32 and closes it."""
-    engine = VLLMEngine(EngineConfig(model, adapters or {}, max_running, 0, {**SMALL, **engine_args}))
+    engine = VLLMEngine(EngineConfig(model, adapters or {}, max_running, 0, {**SMALL, **engine_args}, adapter_folder))
     try:
         yield Subject(engine, await engine.start())
     finally:

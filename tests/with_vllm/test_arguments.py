@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from gpt_server.services.common.vllm import ENVIRONMENT, parallel_sizes
 from gpt_server.services.llm.engine import EngineConfig
-from gpt_server.services.llm.engines.vllm import VLLMEngine, library
-from gpt_server.services.llm.engines.vllm.arguments import engine_arguments, parallel_sizes
+from gpt_server.services.llm.engines.vllm import VLLMEngine
+from gpt_server.services.llm.engines.vllm.arguments import engine_arguments
 from tests.with_vllm.llm import CHAT, SMALL
 
 
@@ -29,7 +30,7 @@ def test_what_is_right() -> None:
         ("enforce_eager", "perhaps", "Input should be a valid boolean"),
         ("structured_outputs_config", {"backend": "none such"}, "Input should be 'auto', 'xgrammar'"),
         ("max_num_seqs", 3, "not taken here: set `limits.max_running` of the entry"),
-        ("enable_lora", True, "not taken here: set `adapters` of the entry"),
+        ("enable_lora", True, "not taken here: set `adapters` or `adapter_folder` of the entry"),
         ("tool_parser", "nobody's", 'vLLM has no "nobody\'s"; allowed: none, '),
         ("reasoning_parser", "x", "vLLM has no 'x'; allowed: none, "),
         ("chat_template", "no/such/file", "no such file: no/such/file"),
@@ -72,4 +73,4 @@ def test_our_defaults_give_way() -> None:
 def test_what_vllm_is_told_through_its_environment_is_what_it_reads() -> None:
     from vllm import envs
 
-    assert library.ENVIRONMENT.keys() <= envs.environment_variables.keys()
+    assert ENVIRONMENT.keys() <= envs.environment_variables.keys()

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+from torch import nn
+from transformers import PreTrainedTokenizerFast
 
 from . import copying, extract, facts, publish, scripts, sums, talk, tools
 from .encode import shown
@@ -139,7 +140,7 @@ def prompt_of(tokenizer: PreTrainedTokenizerFast, case: Case) -> str:
     return str(text)
 
 
-def answer_all(tokenizer: PreTrainedTokenizerFast, model: Qwen3ForCausalLM, cases: list[Case]) -> None:
+def answer_all(tokenizer: PreTrainedTokenizerFast, model: nn.Module, cases: list[Case]) -> None:
     """Greedy answers in batches of cases whose prompts, and expected answers, are about as long."""
     tokenizer.padding_side = "left"
     network: Any = model.train(False)

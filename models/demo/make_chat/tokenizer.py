@@ -65,7 +65,7 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> PreTr
     )
     core.train_from_iterator(texts, trainer)
     core.add_tokens([AddedToken(text, normalized=False, special=False) for text in MARKERS])
-    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         eos_token=SPECIAL[2],
         pad_token=SPECIAL[0],

@@ -6,15 +6,17 @@ hold all requests at a gate, and await what they need: `gates`, `idle`, `steps`.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gpt_server.services.common.errors import EngineUnavailable, WrongModelKind
+from gpt_server.services.common.errors import EngineUnavailable, InvalidField, WrongModelKind
 from gpt_server.services.common.gates import Gate as Gate
 from gpt_server.services.llm.engine import (
     Capability,
@@ -43,7 +45,7 @@ from gpt_server.services.llm.engines.fake_script import (
     script_of,
 )
 
-PHASES = ("prepare", "prefill", "decode")
+PHASES = ("prepare", "prefill", "decode", "adapter")
 EOS_TOKEN_ID = 0
 VOCAB_SIZE = 1_000_000
 CAPABILITIES: frozenset[Capability] = frozenset(
@@ -84,6 +86,7 @@ class FakeEngine(LLMEngine):
         self.idle = asyncio.Event()
         """Set while no sequence runs."""
         self.idle.set()
+        self.adapters = {name: Path(folder) for name, folder in config.adapters.items()}
         self.steps = 0
         """Steps of decoding computed so far, of all requests together."""
         self._args = EngineArgs.model_validate(config.engine_args)
@@ -157,6 +160,19 @@ class FakeEngine(LLMEngine):
     async def detokenize(self, token_ids: Sequence[int]) -> str:
         """Returns the words behind ids that this engine has given."""
         return "".join(self._vocabulary.words(token_ids))
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Takes any folder whose file of settings is a JSON object."""
+        await self.gates["adapter"].passed()
+        try:
+            dict(json.loads((folder / "adapter_config.json").read_text()))
+        except ValueError as error:
+            raise InvalidField("folder", f"the adapter does not fit the model: {error}") from error
+        self.adapters[name] = folder
+
+    async def unload_adapter(self, name: str) -> None:
+        """Forgets it."""
+        del self.adapters[name]
 
     def running(self) -> int:
         """Returns the choices of generators that are not closed."""

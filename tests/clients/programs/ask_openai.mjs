@@ -83,6 +83,13 @@ async function models(request) {
   return { listed, one: (await client.models.retrieve(request.model)).id };
 }
 
+/** Asks for vectors; `options` may say in which encoding, else it is the SDK's choice. */
+async function embed(request) {
+  const { model, texts, options } = request;
+  const { data, usage } = await clientOf(request).embeddings.create({ model, input: texts, ...options });
+  return { vectors: data.map((row) => [...row.embedding]), tokens: usage.prompt_tokens };
+}
+
 const open = [];
 
 /** Reads a stream up to the first text, and keeps it open. */
@@ -101,4 +108,4 @@ async function leave() {
   return {};
 }
 
-await serve({ chat, stream, use_tool, parse, models, start, leave });
+await serve({ chat, stream, use_tool, parse, models, embed, start, leave });

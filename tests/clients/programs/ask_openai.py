@@ -90,6 +90,15 @@ def models(request: Request) -> Reply:
     return {"listed": [model.id for model in client.models.list()], "one": client.models.retrieve(request["model"]).id}
 
 
+def embed(request: Request) -> Reply:
+    """Asks for vectors; `options` may say in which encoding, else it is the SDK's choice."""
+    options = request.get("options") or {}
+    client = client_of(request)
+    client._strict_response_validation = False  # it would hold base64 against the schema, before it is read
+    answer = client.embeddings.create(model=request["model"], input=request["texts"], **options)
+    return {"vectors": [list(row.embedding) for row in answer.data], "tokens": answer.usage.prompt_tokens}
+
+
 _open: list[Any] = []
 
 
@@ -107,4 +116,4 @@ def leave(_: Request) -> Reply:
 
 
 if __name__ == "__main__":
-    serve({f.__name__: f for f in (chat, stream, use_tool, parse, models, start, leave)})
+    serve({f.__name__: f for f in (chat, stream, use_tool, parse, models, embed, start, leave)})

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gpt_server.services.common.source import check_model
 from gpt_server.services.embed.engine import Activation, EngineConfig, Problem
 
 
@@ -51,7 +52,7 @@ class Arguments(BaseModel):
 
 def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `EmbedEngine.check`."""
-    problems = [*_check_model(config.model)]
+    problems = [*check_model(config.model, ("config.json", "modules.json"))]
     if importlib.util.find_spec("sentence_transformers") is None:
         message = (
             "sentence_transformers is not installed here; install it: gpt-server engines install sentence_transformers"
@@ -76,15 +77,3 @@ def _problem(path: Sequence[str | int], message: str, kind: str) -> Problem:
     if kind == "extra_forbidden":
         message = f"unknown; allowed are {', '.join(sorted(Arguments.model_fields))}"
     return Problem(".".join(["engine_args", *map(str, path)]), message)
-
-
-def _check_model(model: str) -> Sequence[Problem]:
-    folder = Path(model)
-    if folder.is_dir():
-        known = ("config.json", "modules.json")
-        if not any((folder / name).is_file() for name in known):
-            return [Problem("model", f"{model} has neither {' nor '.join(known)}: not a model folder")]
-        return []
-    if folder.is_absolute() or model.startswith(".") or model.count("/") > 1:
-        return [Problem("model", f"no such folder: {model}")]
-    return []

@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gpt_server.services.embed.batcher import Batcher, Item
+from gpt_server.services.embed.compare import cosines
 from gpt_server.services.embed.engine import (
     Computed,
     EmbedEngine,
@@ -19,7 +18,6 @@ from gpt_server.services.embed.engine import (
     ModelDetails,
     Prepared,
     Problem,
-    Rows,
     Task,
     TokenizeRequest,
     Tokens,
@@ -91,11 +89,3 @@ def _load(config: EngineConfig) -> "Passes":
     from gpt_server.services.embed.engines.sentence_transformers.passes import Passes
 
     return Passes(config)
-
-
-def cosines(vectors: Rows, pairs: Sequence[tuple[int, int]]) -> Rows:
-    """Returns the cosine of each pair of vectors, as rows of one number."""
-    scaled = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    first, second = zip(*pairs, strict=True)
-    found: Rows = (scaled[list(first)] * scaled[list(second)]).sum(axis=1, keepdims=True).astype(np.float32)
-    return found

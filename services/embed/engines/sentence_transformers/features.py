@@ -1,7 +1,7 @@
 """From inputs to what the model takes, by the library's own preprocessing; and from many of those to one batch.
 
 Inputs of text become token ids here, once, and are padded when a pass is put together. An input with a picture is
-whole when it leaves here, and runs in a pass of its own.
+whole when it leaves here: it shares a pass with those whose tensors have the same shape, or runs alone.
 """
 
 import io
@@ -28,7 +28,9 @@ _UNPADDED = {"text": {"padding": False, "truncation": False}, "common": {"return
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """An input as the model takes it: lists to be padded, or tensors of a batch of one. `same`: of the whole batch."""
+    """An input as the model takes it: lists to be padded, or tensors of a batch of one. `same`: of the whole batch.
+    `alone`: its tensors are no batch, so there is no adding others.
+    """
 
     tokens: int
     own: dict[str, Any]
@@ -38,7 +40,10 @@ class Features:
     @property
     def group(self) -> Hashable:
         """Only inputs whose batch-wide values are equal can share a pass."""
-        return None if self.alone else (tuple(sorted(self.own)), tuple(sorted(self.same.items())))
+        if self.alone:
+            return None
+        shapes = tuple((name, tuple(getattr(value, "shape", ())[1:])) for name, value in sorted(self.own.items()))
+        return (shapes, tuple(sorted(self.same.items())))
 
 
 def features_of(loaded: LoadedModel, task: Task) -> list[Features]:
@@ -65,8 +70,9 @@ def features_of(loaded: LoadedModel, task: Task) -> list[Features]:
 
 def batch_of(loaded: LoadedModel, items: Sequence[Features]) -> dict[str, Any]:
     """Returns one batch: padded on the side that the model wants."""
-    if items[0].alone:
-        return items[0].own
+    if any(isinstance(value, torch.Tensor) for value in items[0].own.values()):
+        whole = {name: torch.cat([item.own[name] for item in items]) for name in items[0].own}
+        return {**items[0].same, **whole}
     tokenizer = loaded.model.tokenizer
     left = tokenizer.padding_side == "left"
     fills = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}
@@ -86,15 +92,8 @@ def _is_text(content: Any) -> bool:
     return isinstance(content, str) or (isinstance(content, tuple) and all(isinstance(side, str) for side in content))
 
 
-def _prompt(loaded: LoadedModel, task: Task) -> str | None:
-    options, details = task.options, loaded.details
-    if options.prompt is not None:
-        return options.prompt or None
-    return details.prompts.get(options.prompt_name or details.default_prompt_name) or None
-
-
 def _texts(loaded: LoadedModel, texts: list[Any], task: Task, paths: Sequence[str]) -> Iterator[Features]:
-    prompt, cut = _prompt(loaded, task), _limit(loaded, task)
+    prompt, cut = loaded.details.prompt_of(task.options) or None, loaded.details.most_tokens(task.options)
     made = loaded.model.preprocess(texts, prompt=prompt, processing_kwargs=_UNPADDED)
     longest = max(map(len, made["input_ids"]))
     if longest > loaded.details.max_context_tokens and task.options.truncate_prompt_tokens is None:
@@ -109,18 +108,13 @@ def _texts(loaded: LoadedModel, texts: list[Any], task: Task, paths: Sequence[st
         yield Features(len(ids), own, same)
 
 
-def _limit(loaded: LoadedModel, task: Task) -> int:
-    cut = task.options.truncate_prompt_tokens
-    return loaded.details.max_context_tokens if cut in (None, -1) else int(cut or 0)
-
-
 def _ids(loaded: LoadedModel, ids: Any, task: Task, path: str) -> Features:
     size = loaded.model.config.get_text_config().vocab_size
     if (highest := int(ids.max())) >= size:
         raise InvalidField(f"{path}.token_ids.ids", f"must be below the vocabulary's {size}; got {highest}")
     if len(ids) > loaded.details.max_context_tokens and task.options.truncate_prompt_tokens is None:
         raise ContextLengthExceeded(loaded.details.max_context_tokens, len(ids), field=path)
-    kept = ids[: _limit(loaded, task)]
+    kept = ids[: loaded.details.most_tokens(task.options)]
     own = {"input_ids": kept, "attention_mask": np.ones_like(kept)}
     if "token_type_ids" in loaded.model.tokenizer.model_input_names:
         own["token_type_ids"] = np.zeros_like(kept)
@@ -133,7 +127,9 @@ def _media(loaded: LoadedModel, content: Any, task: Task, path: str) -> Features
         raise UnsupportedFeature("options.truncate_prompt_tokens", "inputs with pictures are not cut")
     try:
         made = loaded.model.preprocess(
-            [content], prompt=_prompt(loaded, task), processing_kwargs={"text": {"truncation": False}}
+            [content],
+            prompt=loaded.details.prompt_of(task.options) or None,
+            processing_kwargs={"text": {"truncation": False}},
         )
     except (ValueError, TypeError) as error:
         raise UnsupportedFeature(path, f"the model does not take this mixture of text and pictures: {error}") from None
@@ -141,7 +137,14 @@ def _media(loaded: LoadedModel, content: Any, task: Task, path: str) -> Features
     tokens = int(ids.shape[1]) if ids is not None else 1
     if tokens > loaded.details.max_context_tokens:
         raise ContextLengthExceeded(loaded.details.max_context_tokens, tokens, field=path)
-    return Features(tokens, dict(made), {}, alone=True)
+    own = {name: value for name, value in made.items() if isinstance(value, torch.Tensor)}
+    same = {name: value for name, value in made.items() if name not in own}
+    is_batch = all(value.shape[0] == 1 for value in own.values()) and all(map(_is_plain, same.values()))
+    return Features(tokens, own, same, alone=not is_batch)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | tuple)
 
 
 def _content(item: Input | Pair, path: str) -> Any:

@@ -42,7 +42,7 @@ class LoadedModel:
 
 def load(config: EngineConfig) -> LoadedModel:
     """Loads everything that `config` names. Takes seconds to minutes; raises what the library raises."""
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines, perhaps of JSON
+    disable_progress_bar()  # the log of a service is lines, perhaps of JSON
     arguments = Arguments.model_validate(dict(config.engine_args))
     said = _kind(config, arguments)
     kind = said if arguments.task == "auto" else arguments.task

@@ -47,8 +47,4 @@ class OnnxTransformer(torch.nn.Module):
             given["token_type_ids"] = torch.zeros_like(input_ids)
         feeds = {name: np.asarray(given[name]) for name in self._inputs}
         found = self._session.run(self._outputs, feeds)
-        return ModelOutput(
-            {  # type: ignore[no-untyped-call]
-                name: torch.from_numpy(row) for name, row in zip(self._outputs, found, strict=True)
-            }
-        )
+        return ModelOutput({name: torch.from_numpy(row) for name, row in zip(self._outputs, found, strict=True)})

@@ -1,14 +1,15 @@
 """All that needs the library: features of tasks, forward passes, tokens. `engine` imports it when it starts."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from sentence_transformers.util import batch_to_device
 
 from gpt_server.services.common.errors import UnsupportedFeature
+from gpt_server.services.embed.compare import sides_of
 from gpt_server.services.embed.engine import EngineConfig, ModelDetails, Rows, Task, TokenizeRequest, Tokens
-from gpt_server.services.embed.engines.sentence_transformers.compare import sides_of
 from gpt_server.services.embed.engines.sentence_transformers.features import Features, batch_of, features_of
 from gpt_server.services.embed.engines.sentence_transformers.model import load
 
@@ -24,7 +25,8 @@ class Passes:
 
     def features(self, task: Task) -> tuple[list[Features], Pairs | None]:
         """Returns the features of all items, or of both sides of all pairs and the two of each."""
-        return sides_of(self._loaded, task) if self._loaded.compares else (features_of(self._loaded, task), None)
+        features = partial(features_of, self._loaded)
+        return sides_of(task, self.details, features) if self._loaded.compares else (features(task), None)
 
     def tokens(self, request: TokenizeRequest) -> Tokens:
         """Returns what the model's tokeniser makes of a text."""

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gpt_server.services.common.source import check_model
 from gpt_server.services.llm.engine import EngineConfig, Problem
-from gpt_server.services.llm.source import check_model
+from gpt_server.services.llm.source import check_adapters
 
 
 class HFArguments(BaseModel):
@@ -39,9 +40,10 @@ class HFArguments(BaseModel):
 
 def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `LLMEngine.check`."""
-    problems = [*check_model(config.model, ["config.json"], ["tokenizer_config.json"])]
-    if config.adapters:
-        problems.append(Problem("adapters", "adapters are not supported by the hf engine yet"))
+    problems = [
+        *check_model(config.model, ["config.json"], ["tokenizer_config.json"]),
+        *check_adapters(config),
+    ]
     try:
         arguments = HFArguments.model_validate(dict(config.engine_args))
     except ValidationError as error:

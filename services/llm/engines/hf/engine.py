@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from gpt_server.services.common.errors import EngineUnavailable
@@ -103,6 +105,14 @@ class HFEngine(LLMEngine):
 
     async def detokenize(self, token_ids: Sequence[int]) -> str:
         return await self._tokenizing_thread(self._planner.detokenize, token_ids)
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        load = partial(self._model.adapters.load, name, folder)
+        await asyncio.wrap_future(self._running_scheduler().call(load))
+
+    async def unload_adapter(self, name: str) -> None:
+        unload = partial(self._model.adapters.unload, name)
+        await asyncio.wrap_future(self._running_scheduler().call(unload))
 
     def running(self) -> int:
         return self._scheduler.running() if self._scheduler else 0

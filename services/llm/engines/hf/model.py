@@ -13,6 +13,7 @@ from transformers.cache_utils import get_layer_types_and_kwargs
 from transformers.utils.logging import disable_progress_bar
 
 from gpt_server.services.llm.engine import EngineConfig, ModelDetails, Sampling
+from gpt_server.services.llm.engines.hf.adapters import Adapters
 from gpt_server.services.llm.engines.hf.arguments import HFArguments
 from gpt_server.services.llm.parsing import (
     REASONING_PARSERS,
@@ -21,6 +22,9 @@ from gpt_server.services.llm.parsing import (
     guess_tool_parser,
 )
 from gpt_server.services.llm.source import capabilities
+
+#: For each row of a step its tokens, and its adapter if it has one.
+Rows = Sequence[tuple[Sequence[int], str | None]]
 
 _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 
@@ -38,6 +42,7 @@ class LoadedModel:
     #: Names in the tables of `parsing`, or None.
     reasoning_parser: str | None
     tool_parser: str | None
+    adapters: Adapters
 
     @property
     def device(self) -> torch.device:
@@ -46,24 +51,25 @@ class LoadedModel:
         return device
 
     @torch.inference_mode()
-    def forward(self, token_ids: Sequence[Sequence[int]], **inputs: Any) -> torch.Tensor:
+    def forward(self, rows: Rows, **inputs: Any) -> torch.Tensor:
         """Runs a step and returns the logits after each row's last token, float32, rows x vocabulary."""
-        return self._logits(token_ids, 1, inputs)[:, -1].float()
+        return self._logits(rows, 1, inputs)[:, -1].float()
 
     @torch.inference_mode()
-    def forward_whole(self, token_ids: Sequence[int], **inputs: Any) -> torch.Tensor:
+    def forward_whole(self, rows: Rows, **inputs: Any) -> torch.Tensor:
         """Runs a step of one row and returns the logits after each of its tokens, as the model has them."""
-        return self._logits([token_ids], 0, inputs)[0]
+        return self._logits(rows, 0, inputs)[0]
 
-    def _logits(self, token_ids: Sequence[Sequence[int]], keep: int, inputs: dict[str, Any]) -> torch.Tensor:
-        ids = torch.tensor(token_ids, device=self.device)
-        logits: torch.Tensor = self.model(input_ids=ids, use_cache=True, logits_to_keep=keep, **inputs).logits
+    def _logits(self, rows: Rows, keep: int, inputs: dict[str, Any]) -> torch.Tensor:
+        ids = torch.tensor([token_ids for token_ids, _ in rows], device=self.device)
+        inputs |= self.adapters.options([adapter for _, adapter in rows])
+        logits: torch.Tensor = self.adapters.model(input_ids=ids, use_cache=True, logits_to_keep=keep, **inputs).logits
         return logits
 
 
 def load(config: EngineConfig) -> LoadedModel:
     """Loads everything that `config` names. Takes seconds to minutes; raises what transformers raises."""
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # the log of a service is lines, perhaps of JSON
+    disable_progress_bar()  # the log of a service is lines, perhaps of JSON
     arguments = HFArguments.model_validate(dict(config.engine_args))
     source: dict[str, Any] = {"revision": arguments.revision, "trust_remote_code": arguments.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(config.model, **source)
@@ -84,7 +90,10 @@ def load(config: EngineConfig) -> LoadedModel:
         default_sampling=_default_sampling(model.generation_config),
         chat_template=template,
     )
-    return LoadedModel(model, tokenizer, details, token_bytes, special_ids, info, reasoning, tools)
+    adapters = Adapters(model)
+    for name, folder in config.adapters.items():
+        adapters.load(name, Path(folder))
+    return LoadedModel(model, tokenizer, details, token_bytes, special_ids, info, reasoning, tools, adapters)
 
 
 def _load_weights(config: EngineConfig, arguments: HFArguments, source: dict[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 A step is at most one chunk of prompt and then one token for every running row, so a long prompt holds the others up
 for one chunk at a time. Prompts are computed one by one, in the order of their priority; a prompt of several choices
-once. Everything here but `submit`, `abort`, `stop` and `running` happens in the thread.
+once. Everything here but `submit`, `call`, `abort`, `stop` and `running` happens in the thread.
 """
 
 import heapq
@@ -10,6 +10,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
@@ -95,6 +96,20 @@ class Scheduler:
         job = Job(plan, collector)
         self._commands.put(partial(self._enter, job))
         return job
+
+    def call(self, action: Callable[[], None]) -> Future[None]:
+        """Runs something in the thread, between two steps."""
+        future: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                action()
+                future.set_result(None)
+            except Exception as error:
+                future.set_exception(error)
+
+        self._commands.put(run)
+        return future
 
     def abort(self, job: Job) -> None:
         """Takes a request out before the next step, wherever it is."""
@@ -182,10 +197,11 @@ class Scheduler:
         chunk = job.plan.prompt_token_ids[done : done + room]
         positions = torch.arange(done, done + len(chunk), device=self._model.device)[None]
         step = {"past_key_values": self._prompt, "position_ids": positions}
+        rows = [(chunk, job.plan.request.adapter)]
         if job.plan.prompt_logprobs is None:
-            logits = self._model.forward([chunk], **step)
+            logits = self._model.forward(rows, **step)
         else:
-            logits = self._scored(job, done, self._model.forward_whole(chunk, **step))
+            logits = self._scored(job, done, self._model.forward_whole(rows, **step))
         if done + len(chunk) == len(job.plan.prompt_token_ids):
             self._begin_rows(job, logits)
             self._end_prefill()
@@ -237,8 +253,8 @@ class Scheduler:
             self._fail(jobs, error)
 
     def _decode(self) -> None:
-        tokens = [[row.last] for row, _ in self._rows]
-        logits = self._model.forward(tokens, **self._cache.step(self._model.device))
+        rows = [([row.last], job.plan.request.adapter) for row, job in self._rows]
+        logits = self._model.forward(rows, **self._cache.step(self._model.device))
         self._cache.advance()
         self._accept(logits, self._rows)
         jobs = list(dict.fromkeys(job for _, job in self._rows))

@@ -7,9 +7,10 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from gpt_server.services.common.source import check_model
 from gpt_server.services.llm.engine import EngineConfig, Problem
 from gpt_server.services.llm.parsing import REASONING_PARSERS, TOOL_PARSERS
-from gpt_server.services.llm.source import check_adapters, check_model
+from gpt_server.services.llm.source import check_adapters
 
 Backend = Literal["pytorch", "turbomind"]
 
@@ -73,7 +74,7 @@ def engine_arguments(config: EngineConfig) -> Any:
 
 def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `LLMEngine.check`. Imports LMDeploy: many seconds."""
-    problems = [*check_model(config.model, ["config.json"]), *check_adapters(config.adapters), *_check_ours(config)]
+    problems = [*check_model(config.model, ["config.json"]), *check_adapters(config), *_check_ours(config)]
     if not problems:
         backend = serving_arguments(config).backend
         problems = [*_check_names_and_values(config, backend), *_check_parser(config)]

@@ -9,9 +9,10 @@ from typing import Any, get_args
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gpt_server.services.common.source import check_model
 from gpt_server.services.llm.engine import EngineConfig, Problem
 from gpt_server.services.llm.engines.sglang import library as _told_first  # noqa: F401 (importing it is what counts)
-from gpt_server.services.llm.source import check_adapters, check_model
+from gpt_server.services.llm.source import check_adapters
 
 #: Arguments of SGLang that this configuration has a key for, or that a service decides.
 ELSEWHERE: Mapping[str, str] = {
@@ -104,7 +105,7 @@ def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `LLMEngine.check`. Imports SGLang: many seconds."""
     problems = [
         *check_model(config.model, ["config.json"]),
-        *(check_adapters(config.adapters) or _check_targets(config.adapters)),
+        *(check_adapters(config) or _check_targets(config.adapters)),
         *_check_names_and_values(config.engine_args),
     ]
     return problems or [*_check_parsers(config), *_check_devices(config)]

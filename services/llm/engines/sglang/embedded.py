@@ -20,6 +20,8 @@ SHUTDOWN_S = 10.0
 class _TokenizerManager(TokenizerManager):  # type: ignore[misc]
     """SGLang's, which reads answers on the running loop, and leaves signals alone."""
 
+    event_loop: Any
+
     def auto_create_handle_loop(self) -> None:
         """Starts reading; SGLang's own also takes SIGTERM and SIGQUIT, and kills this process when it fails."""
         if self.event_loop is None:

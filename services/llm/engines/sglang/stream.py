@@ -20,6 +20,10 @@ class _Row:
         self.finish: ChoiceFinish | None = None
         self.sampled = self.reasoning_tokens = 0
 
+    def ended(self) -> bool:
+        """Whether it has."""
+        return self.finish is not None
+
 
 class Stream:
     """Turns results into outputs.
@@ -47,7 +51,7 @@ class Stream:
         """Returns what is new in a result (`None`: nothing that can be told), and whether SGLang is to stop with it."""
         number, meta = result.get("index", 0), result["meta_info"]
         row = self._rows[number]
-        if row.finish is not None:  # SGLang has not heard yet that it is to stop
+        if row.ended():  # SGLang has not heard yet that it is to stop
             return None, False
         self._first_s = self._first_s or time.monotonic()
         if self._cached_tokens is None:
@@ -60,7 +64,7 @@ class Stream:
         if all(each.finish is not None for each in self._rows):
             output.finished = self._finished()
         told = output.deltas or output.prompt_logprobs or output.finished
-        return output if told else None, row.finish is not None and meta["finish_reason"] is None
+        return output if told else None, row.ended() and meta["finish_reason"] is None
 
     def _accept(self, row: _Row, token_ids: Sequence[int], meta: dict[str, Any]) -> None:
         said, sampling = meta["finish_reason"], self._plan.request.sampling

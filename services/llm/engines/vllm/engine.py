@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from gpt_server.services.common.errors import EngineUnavailable
+from gpt_server.services.common import vllm
+from gpt_server.services.common.errors import EngineUnavailable, InvalidField
 from gpt_server.services.llm.engine import (
     EngineConfig,
     GenerateRequest,
@@ -23,11 +25,6 @@ if TYPE_CHECKING:
     from gpt_server.services.llm.engines.vllm.model import LoadedModel
     from gpt_server.services.llm.engines.vllm.prompts import Plan, Planner
 
-#: How often an idle engine is asked whether it still lives; calls that run notice at once.
-PULSE_S = 0.25
-#: How long vLLM's processes have to end before they are killed.
-SHUTDOWN_S = 5.0
-
 
 class VLLMEngine(LLMEngine):
     """Runs a model with vLLM's `AsyncLLM`, whose core is a process of its own."""
@@ -40,6 +37,7 @@ class VLLMEngine(LLMEngine):
         super().__init__(config)
         self._model: LoadedModel | None = None
         self._pulse: asyncio.Task[None] | None = None
+        self._adapters_loaded = 0
 
     @classmethod
     def check(cls, config: EngineConfig) -> Sequence[Problem]:
@@ -47,10 +45,9 @@ class VLLMEngine(LLMEngine):
 
     async def start(self) -> ModelDetails:
         model = self._model = await asyncio.to_thread(self._load)
-        self._pulse = asyncio.create_task(self._watch(model))
-        for adapter in model.adapters.values():
-            # An adapter that vLLM meets for the first time in a request and cannot load would end its core.
-            await model.llm.add_lora(adapter)
+        self._pulse = asyncio.create_task(vllm.watch(model.llm, self.died))
+        for name, folder in self.config.adapters.items():
+            await self.load_adapter(name, Path(folder))
         return model.details
 
     def _load(self) -> "LoadedModel":
@@ -66,9 +63,7 @@ class VLLMEngine(LLMEngine):
         if self._pulse is not None:
             self._pulse.cancel()
         if model is not None:
-            if model.llm.output_handler is not None:
-                model.llm.output_handler.cancel()  # else it logs the end of what it reads from
-            await asyncio.to_thread(model.llm.shutdown, SHUTDOWN_S)
+            await vllm.shut_down(model.llm)
 
     async def prepare(self, request: GenerateRequest) -> Prepared:
         self._running_model()
@@ -108,6 +103,25 @@ class VLLMEngine(LLMEngine):
         self._running_model()
         return await asyncio.to_thread(self._planner.detokenize, token_ids)
 
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        model = self._running_model()
+        self._adapters_loaded += 1  # an id names one adapter for ever: vLLM keeps what it knows of one
+        from vllm.lora.request import LoRARequest
+
+        adapter = LoRARequest(name, self._adapters_loaded, str(folder))
+        try:
+            # One that vLLM meets for the first time in a request and cannot load would end its core.
+            await model.llm.add_lora(adapter)
+        except Exception as error:
+            if model.llm.errored:
+                raise EngineUnavailable("the engine has died") from error
+            raise InvalidField("folder", f"the adapter does not fit the model: {error}") from error
+        model.adapters[name] = adapter
+
+    async def unload_adapter(self, name: str) -> None:
+        model = self._running_model()
+        await model.llm.remove_lora(model.adapters.pop(name).lora_int_id)
+
     def running(self) -> int:
         return self._model.llm.get_num_unfinished_requests() if self._model else 0
 
@@ -115,9 +129,3 @@ class VLLMEngine(LLMEngine):
         if self._model is None or self.died.is_set():
             raise EngineUnavailable("the engine has died or is closed")
         return self._model
-
-    async def _watch(self, model: "LoadedModel") -> None:
-        """Notices that vLLM's core has died while nobody waits for it."""
-        while not model.llm.errored:  # noqa: ASYNC110 (vLLM has no event for it)
-            await asyncio.sleep(PULSE_S)
-        self.died.set()

@@ -20,6 +20,8 @@ from gpt_server.services.llm.vocabulary import Vocabulary
 
 #: Ranks that vLLM has kernels for.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+#: Reserved for adapters of a folder that is still empty.
+DEFAULT_RANK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class LoadedModel:
     thinks: bool
     calls: bool
     defaults: Mapping[str, Any]
-    adapters: Mapping[str, LoRARequest]
+    adapters: dict[str, LoRARequest]
 
 
 def load(config: EngineConfig) -> LoadedModel:
@@ -55,8 +57,7 @@ def load(config: EngineConfig) -> LoadedModel:
     args = AsyncEngineArgs(
         model=config.model,
         max_num_seqs=config.max_running,
-        **engine_arguments(config),
-        **_lora(config.adapters),
+        **{**_lora(config), **engine_arguments(config)},
     )
     tokenizer = cached_tokenizer_from_config(args.create_model_config())
     template = _chat_template(tokenizer, serving)
@@ -95,21 +96,23 @@ def load(config: EngineConfig) -> LoadedModel:
         thinks=thoughts is not None,
         calls=tools is not None,
         defaults={name: value for name, value in defaults.items() if name != "max_tokens"},
-        adapters={
-            name: LoRARequest(name, number, folder) for number, (name, folder) in enumerate(config.adapters.items(), 1)
-        },
+        adapters={},
     )
 
 
 _SAYABLE = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
 
 
-def _lora(adapters: Mapping[str, str]) -> dict[str, Any]:
-    if not adapters:
+def _lora(config: EngineConfig) -> dict[str, Any]:
+    """Returns what vLLM reserves for adapters: enough for those that are known now, unless `engine_args` say more."""
+    folders = [Path(folder) for folder in config.adapters.values()]
+    if config.adapter_folder is not None:
+        folders += [path.parent for path in config.adapter_folder.glob("*/adapter_config.json")]
+    elif not folders:
         return {}
-    ranks = [json.loads((Path(folder) / "adapter_config.json").read_text())["r"] for folder in adapters.values()]
+    ranks = [json.loads((folder / "adapter_config.json").read_text())["r"] for folder in folders] or [DEFAULT_RANK]
     rank = next((rank for rank in LORA_RANKS if rank >= max(ranks)), max(ranks))
-    return {"enable_lora": True, "max_loras": len(adapters), "max_lora_rank": rank}
+    return {"enable_lora": True, "max_loras": max(len(folders), 1), "max_lora_rank": rank}
 
 
 def _chat_template(tokenizer: Any, serving: ServingArguments) -> str:

@@ -38,7 +38,7 @@ def _drop_pin_memory() -> None:
 
     for name in ("tensor", "empty", "zeros", "ones", "arange", "full"):
         setattr(torch, name, unpinned(getattr(torch, name)))
-    torch.Tensor.pin_memory = lambda self, *_, **__: self  # type: ignore[method-assign, assignment]
+    torch.Tensor.pin_memory = lambda self, *_, **__: self  # type: ignore[method-assign]
 
 
 _drop_pin_memory()

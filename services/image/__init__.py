@@ -1,0 +1,1 @@
+"""Pictures: `gpt_server.image.v1.ImageService` over any `ImageEngine`."""
