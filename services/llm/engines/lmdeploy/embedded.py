@@ -66,7 +66,11 @@ class Embedded:
             self._news.popleft()()
 
     async def infer(
-        self, inputs: dict[str, Any], options: GenerationConfig, adapter: str | None, take: Callable[[EngineOutput], bool]
+        self,
+        inputs: dict[str, Any],
+        options: GenerationConfig,
+        adapter: str | None,
+        take: Callable[[EngineOutput], bool],
     ) -> None:
         """Hands over what the engine says of one sequence, which ends when `take` is true. For the engine's thread.
 
@@ -113,4 +117,3 @@ class Embedded:
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
-

@@ -9,6 +9,7 @@ from lmdeploy.archs import get_task
 
 from gpt_server.services.llm.engine import EngineConfig, ModelDetails, Sampling
 from gpt_server.services.llm.engines.lmdeploy import parsers
+from gpt_server.services.llm.engines.lmdeploy.adapters import readable
 from gpt_server.services.llm.engines.lmdeploy.arguments import (
     Backend,
     ServingArguments,
@@ -31,6 +32,7 @@ class LoadedModel:
         backend: which one.
         tokenizer: of transformers.
         pictures: LMDeploy's preprocessing of a prompt with pictures; `None`: the model takes none.
+        max_pictures: how many a prompt may have; `None`: any number.
         details: what the model is.
         vocabulary: its tokens.
         hidden: special tokens that leave no text, those excepted that parsers look for.
@@ -45,6 +47,7 @@ class LoadedModel:
     backend: Backend
     tokenizer: Any
     pictures: Callable[..., Mapping[str, Any]] | None
+    max_pictures: int | None
     details: ModelDetails
     vocabulary: Vocabulary
     hidden: frozenset[int]
@@ -71,7 +74,10 @@ def _engine(config: EngineConfig) -> Any:
     trust = serving.trust_remote_code
     try:
         _, kind = get_task(serving.backend, config.model, trust, arguments)
-        return kind(config.model, backend=serving.backend, backend_config=arguments, trust_remote_code=trust)
+        with readable(config.adapters) as folders:
+            if folders:
+                arguments.adapters = folders
+            return kind(config.model, backend=serving.backend, backend_config=arguments, trust_remote_code=trust)
     except SystemExit as error:  # its way to say that there is no GPU, or that a package is missing
         raise RuntimeError("LMDeploy cannot run here; its reason stands in the log") from error
 
@@ -100,6 +106,7 @@ def _described(embedded: Embedded, serving: ServingArguments) -> LoadedModel:
         backend=serving.backend,
         tokenizer=tokenizer,
         pictures=encoder.model.preprocess if encoder is not None and sees else None,
+        max_pictures=serving.max_images,
         details=details,
         vocabulary=vocabulary,
         hidden=frozenset(_hidden(vocabulary, reasoning, calls)),
@@ -133,8 +140,8 @@ def _padding(engine: Any) -> int:
 
 
 def _hidden(vocabulary: Vocabulary, reasoning: str | None, calls: str | None) -> Set[int]:
-    shown = [*(parsers.reasoning_marks(reasoning) if reasoning else ()), *(parsers.marks(calls) if calls else ())]
-    return {token for token, text in vocabulary.specials.items() if text not in shown}
+    shown = parsers.shown(reasoning, calls)
+    return {token for token, text in vocabulary.specials.items() if not any(text in mark for mark in shown)}
 
 
 def _eos_ids(engine: Any) -> tuple[int, ...]:

@@ -29,7 +29,8 @@ class Calls:
     def __init__(self, name: str, chat: Chat) -> None:
         self._parser = ToolParserManager.get(name)()
         self._parser.adjust_request(_request(chat))
-        self._open, *self._marks = marks(name)
+        self._one = chat.parallel_tool_calls is False
+        self._open, *self._marks = _marks(name)
         self._buffer = ""
         self._inside = self._behind = False
         #: Calls that have begun, and blocks of calls that have ended.
@@ -79,7 +80,7 @@ class Calls:
     def _fragments(self, item: Any) -> Sequence[ToolCallDelta]:
         self.begun = max(self.begun, item.index + 1)
         delta = ToolCallDelta(item.index, item.id or "", item.function.name or "", item.function.arguments or "")
-        return [delta] if delta.name or delta.arguments else []
+        return [delta] if (delta.name or delta.arguments) and not (self._one and item.index) else []
 
 
 def calls(name: str, chat: Chat) -> CallReader:
@@ -97,18 +98,23 @@ def call_form(name: str) -> CallForm | None:
     )
 
 
-def marks(name: str) -> Sequence[str]:
-    """Returns what opens calls, as a parser reads them, and what closes them and their arguments."""
-    if name in TOOL_PARSERS:
-        return TOOL_PARSERS[name].mark, TOOL_PARSERS[name].end_mark
+def shown(reasoning: str | None, calls: str | None) -> Sequence[str]:
+    """Returns the marks that readers look for; a special token that is in one must be shown to them."""
+    found: list[str] = []
+    if reasoning:
+        found += (REASONING_PARSERS[reasoning].begin, REASONING_PARSERS[reasoning].end)
+    if calls:
+        ours = TOOL_PARSERS.get(calls)
+        found += (ours.mark, ours.end_mark) if ours else _marks(calls)
+    return found
+
+
+def _marks(name: str) -> Sequence[str]:
+    """Returns the marks of a parser of LMDeploy's; the first one opens calls."""
     parser = ToolParserManager.get(name)
-    ends = (parser.get_tool_close_tag(), getattr(parser, "arg_value_close_tag", None))
-    return parser.get_tool_open_tag(), *filter(None, ends)
-
-
-def reasoning_marks(name: str) -> Sequence[str]:
-    """Returns what opens and what closes reasoning."""
-    return REASONING_PARSERS[name].begin, REASONING_PARSERS[name].end
+    inside = [getattr(parser, name) for name in dir(parser) if not name.startswith("__")]
+    inside += (parser.get_tool_close_tag(),)
+    return parser.get_tool_open_tag(), *(mark for mark in inside if isinstance(mark, str) and "<" in mark)
 
 
 def _request(chat: Chat) -> ChatCompletionRequest:

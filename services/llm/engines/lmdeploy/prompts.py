@@ -6,7 +6,7 @@ from typing import Any
 
 from lmdeploy.messages import GenerationConfig
 
-from gpt_server.services.common.errors import UnsupportedFeature
+from gpt_server.services.common.errors import InvalidField, UnsupportedFeature
 from gpt_server.services.llm import grammar, pictures
 from gpt_server.services.llm.choice import Choice
 from gpt_server.services.llm.engine import Chat, GenerateRequest, Prepared, TokenizeRequest
@@ -118,6 +118,8 @@ class Planner:
         shown = pictures.of_chat(request.chat)
         if not shown or model.pictures is None:
             return rendered, self._encode(rendered, special)
+        if model.max_pictures is not None and len(shown) > model.max_pictures:
+            raise InvalidField("chat.messages", f"has {len(shown)} images; at most {model.max_pictures} are allowed")
         parts = [{"type": "image", "data": picture} for picture in shown]
         made = model.pictures([{"role": "user", "content": parts}], rendered, None)
         plan.inputs = {"multimodal": made["multimodal"]}

@@ -1,7 +1,7 @@
 """Options that LMDeploy has no parameter for, as a logits processor of its own kind, of the pytorch backend.
 
-Only requests that use one of them pay for it. It remembers nothing between two tokens: where LMDeploy computes in several
-processes, each of them gets a copy.
+Only requests that use one of them pay for it. It remembers nothing between two tokens: where LMDeploy computes in
+several processes, each of them gets a copy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,11 +71,11 @@ class Shaping:
     def _penalise(self, output: torch.Tensor, logits: torch.Tensor) -> None:
         if self.repetition_penalty != 1.0:
             prompt = torch.tensor(self.prompt, device=logits.device)
-            tokens = torch.cat([prompt[prompt < len(logits)], output]).unique()  # places of pictures may be beyond
+            tokens = torch.cat([prompt[prompt < len(logits)], output]).unique()  # type: ignore[no-untyped-call]  # places of pictures may be beyond
             found = logits[tokens]
             logits[tokens] = torch.where(found > 0, found / self.repetition_penalty, found * self.repetition_penalty)
         if self.presence_penalty or self.frequency_penalty:
-            tokens, counts = output.unique(return_counts=True)
+            tokens, counts = output.unique(return_counts=True)  # type: ignore[no-untyped-call]
             logits[tokens] -= (self.presence_penalty + self.frequency_penalty * counts).to(logits.dtype)
 
     def _forbid(self, output: list[int], logits: torch.Tensor) -> None:

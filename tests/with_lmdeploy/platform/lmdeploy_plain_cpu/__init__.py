@@ -22,6 +22,8 @@ class _Loader(importlib.machinery.SourceFileLoader):
         source = source.replace("torch.cuda.", "torch._plain_cpu.").replace("'cuda'", "'cpu'")
         if fullname == "lmdeploy.messages":  # the suites compare with float32
             source = source.replace("['auto', 'float16', 'bfloat16']", "['auto', 'float16', 'bfloat16', 'float32']")
+        if fullname == "lmdeploy.vl.engine":
+            source = source.replace("'float16': torch.float16,", "'float16': torch.float16, 'float32': torch.float32,")
         if fullname == "lmdeploy.pytorch.backends.selector":
             ours = "from lmdeploy_plain_cpu.backend import PlainOpsBackend as CudaOpsBackend"
             source = source.replace("from .cuda import CudaOpsBackend", ours)
@@ -40,7 +42,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             from lmdeploy_plain_cpu import device
 
             device.install()
-        ours = name == "lmdeploy.messages" or name.startswith("lmdeploy.pytorch")
+        ours = name in ("lmdeploy.messages", "lmdeploy.vl.engine") or name.startswith("lmdeploy.pytorch")
         if not ours or name.startswith(_AS_THEY_ARE):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)

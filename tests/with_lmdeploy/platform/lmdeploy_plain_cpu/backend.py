@@ -1,6 +1,5 @@
 """Operations that LMDeploy has for devices alone, in plain torch: attention, adapters, seeded draws."""
 
-import signal
 from typing import Any
 
 import torch
@@ -24,6 +23,11 @@ class _Device:
         if cls.broken:
             raise RuntimeError("the device is broken")
 
+    @classmethod
+    def break_it(cls, *_: Any) -> None:
+        """Breaks it."""
+        cls.broken = True
+
 
 class _PagedAttention(AttentionImpl):  # type: ignore[misc]
     def forward(
@@ -42,7 +46,9 @@ class _PagedAttention(AttentionImpl):  # type: ignore[misc]
             if key is not None:  # caches are strided views: to flatten one would copy it
                 k_cache[block[-new:], offset[-new:]] = key[start : start + new]
                 v_cache[block[-new:], offset[-new:]] = value[start : start + new]
-            q, k, v = (x.transpose(0, 1) for x in (query[start : start + new], k_cache[block, offset], v_cache[block, offset]))
+            q, k, v = (
+                x.transpose(0, 1) for x in (query[start : start + new], k_cache[block, offset], v_cache[block, offset])
+            )
             mask = places[None, :] <= places[-new:][:, None] if self.causal else None
             attended = attend(q[None], k[None], v[None], attn_mask=mask, scale=self.scale, enable_gqa=len(q) != len(k))
             out[start : start + new] = attended[0].transpose(0, 1)
@@ -57,7 +63,16 @@ class _VisionAttention(FlashAttentionImpl):  # type: ignore[misc]
         self.scale, self.causal = spec.scale, spec.causal
 
     def forward(
-        self, query: Any, key: Any, value: Any, q_start_loc: Any, q_seqlens: Any, kv_start_loc: Any, kv_seqlens: Any, *_: Any, **__: Any
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        q_start_loc: Any,
+        q_seqlens: Any,
+        kv_start_loc: Any,
+        kv_seqlens: Any,
+        *_: Any,
+        **__: Any,
     ) -> Any:
         shape = query.shape
         query, key, value = (x.reshape(-1, *x.shape[-2:]) for x in (query, key, value))
@@ -72,8 +87,15 @@ class _VisionAttention(FlashAttentionImpl):  # type: ignore[misc]
 
 
 class _LoRA(LoRAImpl):  # type: ignore[misc]
-    def forward(
-        self, x: Any, lora_A: Any, lora_B: Any, base_output: Any, adapter_info: Any, ctx_mgr: Any, *_: Any, **__: Any
+    def forward(  # its callers name the arguments
+        self,
+        x: Any,
+        lora_A: Any,  # noqa: N803
+        lora_B: Any,  # noqa: N803
+        base_output: Any,
+        adapter_info: Any,
+        ctx_mgr: Any,
+        **_: Any,
     ) -> Any:
         context = ctx_mgr.current_context()
         target = base_output[..., adapter_info.base_slice]

@@ -46,9 +46,7 @@ class Stream:
 def install() -> None:
     """Puts it into torch, under the name that the patched sources use."""
     stream, memory = Stream(), 8 << 30
-    properties = SimpleNamespace(
-        uuid="cpu", major=8, minor=0, multi_processor_count=1, name="cpu", total_memory=memory
-    )
+    properties = SimpleNamespace(uuid="cpu", major=8, minor=0, multi_processor_count=1, name="cpu", total_memory=memory)
     found: Any = torch
     found._plain_cpu = SimpleNamespace(
         Event=Event,
