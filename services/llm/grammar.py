@@ -13,6 +13,7 @@ import xgrammar
 
 from gpt_server.services.llm.engine import Chat, GenerateRequest, Tool
 from gpt_server.services.llm.forms import ANY_OBJECT, json_document, structured, text
+from gpt_server.services.llm.parsing import HermesParser
 
 _EMPTY_OBJECT = '{"type": "object", "properties": {}}'
 
@@ -51,6 +52,12 @@ def of_request(request: GenerateRequest, form: CallForm | None) -> xgrammar.Gram
     if any(tool.strict for tool in chat.tools) or (chat.tool_choice and chat.tool_choice.allowed_tools):
         return calls(chat, form, required=False)
     return None
+
+
+def call_form(dialect: type[HermesParser]) -> CallForm:
+    """Returns how calls are written that a parser of ours reads."""
+    begin = dialect.call_begin
+    return CallForm(lambda name: begin.format(name=json.dumps(name)), dialect.call_end, dialect.mark, dialect.separator)
 
 
 def calls(chat: Chat, form: CallForm, required: bool) -> xgrammar.Grammar:

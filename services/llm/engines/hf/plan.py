@@ -1,6 +1,5 @@
 """A request, checked and with every default filled in: what the scheduler needs to run it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -81,7 +80,9 @@ class Planner:
 
     def compile(self, plan: Plan) -> None:
         """Compiles the grammar that a request needs, if it does. Milliseconds, for a large schema seconds."""
-        rules = grammar.of_request(plan.request, _call_form(plan.tool_parser) if plan.tool_parser else None)
+        rules = grammar.of_request(
+            plan.request, grammar.call_form(TOOL_PARSERS[plan.tool_parser]) if plan.tool_parser else None
+        )
         if rules is None:
             return
         if plan.reasoning_parser and not plan.closed:
@@ -167,13 +168,6 @@ def _check_allowed(given: Sampling, bad: set[int], end_ids: Sequence[int]) -> No
     if given.allowed_token_ids and forbidden.issuperset(given.allowed_token_ids):
         why = "leaves no token to sample: 'bad_words' or 'min_tokens' forbids them all"
         raise InvalidField("sampling.allowed_token_ids", why)
-
-
-def _call_form(parser: str) -> grammar.CallForm:
-    form = TOOL_PARSERS[parser]
-    return grammar.CallForm(
-        lambda name: form.call_begin.format(name=json.dumps(name)), form.call_end, form.mark, form.separator
-    )
 
 
 def _special(request: GenerateRequest | TokenizeRequest) -> bool:

@@ -32,7 +32,11 @@ class Embedded:
         self._task: asyncio.Task[None] | None = None
         self._news: deque[Callable[[], None]] = deque()
         self._told = False
-        Thread(target=self._loop.run_forever, name="lmdeploy", daemon=True).start()
+        Thread(target=self._run, name="lmdeploy", daemon=True).start()
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
 
     async def start(self, load: Callable[[], AsyncEngine]) -> None:
         """Loads the engine and starts it."""
@@ -96,6 +100,8 @@ class Embedded:
                         break
         finally:
             self.engine.session_mgr.remove(session)
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError  # which LMDeploy has kept to itself
         if gone is not ResponseType.FINISH:
             raise EngineUnavailable(f"LMDeploy gave the request up: {gone.name}")
 

@@ -123,7 +123,7 @@ class LMDeployEngine(LLMEngine):
 
 
 def _import() -> None:
-    from gpt_server.services.llm.engines.lmdeploy import prompts as _all_of_it  # noqa: F401
+    from gpt_server.services.llm.engines.lmdeploy import library, prompts  # noqa: F401 (the first before all else)
 
 
 def _fail(collector: Collector, done: "Future[None]") -> None:

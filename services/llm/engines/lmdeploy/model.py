@@ -17,8 +17,8 @@ from gpt_server.services.llm.engines.lmdeploy.arguments import (
     serving_arguments,
 )
 from gpt_server.services.llm.engines.lmdeploy.embedded import Embedded
-from gpt_server.services.llm.grammar import CallForm
-from gpt_server.services.llm.parsing import guess_reasoning_parser, guess_tool_parser
+from gpt_server.services.llm.grammar import CallForm, call_form
+from gpt_server.services.llm.parsing import TOOL_PARSERS, guess_reasoning_parser, guess_tool_parser
 from gpt_server.services.llm.source import capabilities
 from gpt_server.services.llm.vocabulary import Vocabulary
 
@@ -114,7 +114,7 @@ def _described(embedded: Embedded, serving: ServingArguments) -> LoadedModel:
         caches=bool(engine.backend_config.enable_prefix_caching),
         reasoning_parser=reasoning,
         tool_parser=calls,
-        call_form=parsers.call_form(calls) if calls else None,
+        call_form=call_form(TOOL_PARSERS[calls]) if calls and calls in TOOL_PARSERS else None,
     )
 
 

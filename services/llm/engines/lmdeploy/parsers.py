@@ -3,7 +3,6 @@
 Of reasoning LMDeploy knows one pair of tags, as ours do, and takes for granted that a model begins inside.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,6 @@ from lmdeploy.serve.parsers.tool_parser import ToolParserManager
 
 from gpt_server.services.llm.choice import CallReader
 from gpt_server.services.llm.engine import Chat, ToolCallDelta
-from gpt_server.services.llm.grammar import CallForm
 from gpt_server.services.llm.parsing import REASONING_PARSERS, TOOL_PARSERS, Parsed
 from gpt_server.services.llm.template import parameters
 from gpt_server.services.llm.text import overlap
@@ -86,16 +84,6 @@ class Calls:
 def calls(name: str, chat: Chat) -> CallReader:
     """Returns a reader of calls; `name` is one of ours or of LMDeploy's."""
     return TOOL_PARSERS[name]() if name in TOOL_PARSERS else Calls(name, chat)
-
-
-def call_form(name: str) -> CallForm | None:
-    """Returns how calls are written that a parser reads; `None`: they cannot be enforced."""
-    if name not in TOOL_PARSERS:
-        return None
-    form = TOOL_PARSERS[name]
-    return CallForm(
-        lambda tool: form.call_begin.format(name=json.dumps(tool)), form.call_end, form.mark, form.separator
-    )
 
 
 def shown(reasoning: str | None, calls: str | None) -> Sequence[str]:

@@ -6,12 +6,31 @@ does nothing until `lmdeploy` is imported.
 
 import importlib.abc
 import importlib.machinery
+import signal
 import sys
 from collections.abc import Sequence
 from types import CodeType, ModuleType
+from typing import Any
 
 #: Kernels, and what is never used on one device.
 _AS_THEY_ARE = tuple(f"lmdeploy.pytorch.{part}" for part in ("backends.cuda", "kernels", "third_party", "disagg"))
+
+
+class Device:
+    """The device, which SIGUSR1 breaks: every step fails from then on, as on a GPU that is gone."""
+
+    broken = False
+
+    @classmethod
+    def use(cls) -> None:
+        """Raises `RuntimeError` when it is broken."""
+        if cls.broken:
+            raise RuntimeError("the device is broken")
+
+    @classmethod
+    def break_it(cls, *_: Any) -> None:
+        """Breaks it."""
+        cls.broken = True
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -39,7 +58,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if name == "lmdeploy":
-            from lmdeploy_plain_cpu import device
+            from . import device
 
             device.install()
         ours = name in ("lmdeploy.messages", "lmdeploy.vl.engine") or name.startswith("lmdeploy.pytorch")
@@ -52,3 +71,4 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 sys.meta_path.insert(0, _Finder())
+signal.signal(signal.SIGUSR1, Device.break_it)

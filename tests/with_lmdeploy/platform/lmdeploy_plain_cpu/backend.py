@@ -9,24 +9,9 @@ from lmdeploy.pytorch.backends.flash_attention import FlashAttentionBuildSpec, F
 from lmdeploy.pytorch.backends.lora import LoRABuildSpec, LoRAImpl
 from lmdeploy.pytorch.backends.multinomial_sampling import MultinomialSamplingBuildSpec, MultinomialSamplingImpl
 
+from . import Device
+
 attend = torch.nn.functional.scaled_dot_product_attention
-
-
-class _Device:
-    """The device, which SIGUSR1 breaks: every step fails from then on, as on a GPU that is gone."""
-
-    broken = False
-
-    @classmethod
-    def use(cls) -> None:
-        """Raises `RuntimeError` when it is broken."""
-        if cls.broken:
-            raise RuntimeError("the device is broken")
-
-    @classmethod
-    def break_it(cls, *_: Any) -> None:
-        """Breaks it."""
-        cls.broken = True
 
 
 class _PagedAttention(AttentionImpl):  # type: ignore[misc]
@@ -34,7 +19,7 @@ class _PagedAttention(AttentionImpl):  # type: ignore[misc]
         self, query: Any, key: Any, value: Any, k_cache: Any, v_cache: Any, attn_metadata: Any, *_: Any, **__: Any
     ) -> Any:
         """Writes keys and values (tokens x heads x size) into their blocks, and attends to all of each sequence."""
-        _Device.use()
+        Device.use()
         block_size = k_cache.size(1)
         out = query.new_empty(*query.shape[:-1], self.v_head_size)
         start = 0
