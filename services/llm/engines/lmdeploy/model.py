@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lmdeploy.archs import get_task
+from PIL import ImageFile
 
 from gpt_server.services.llm.engine import EngineConfig, ModelDetails, Sampling
 from gpt_server.services.llm.engines.lmdeploy import parsers
@@ -84,6 +85,7 @@ def _engine(config: EngineConfig) -> Any:
 
 def _described(embedded: Embedded, serving: ServingArguments) -> LoadedModel:
     engine = embedded.engine
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # LMDeploy lets pictures be cut off, of everyone in the process
     tokenizer = engine.tokenizer.model.model
     encoder = getattr(engine, "vl_encoder", None)
     template = _chat_template(tokenizer, encoder, serving)

@@ -142,18 +142,20 @@ class Planner:
         shape = sampling.filled(given, model.details.default_sampling)
         further: dict[str, Any] = {}
         form = self._form(plan)
-        ends = () if given.ignore_eos and form is None else model.details.eos_token_ids
-        plan.end_ids = frozenset((*ends, *given.stop_token_ids))
+        eos = () if given.ignore_eos and form is None else model.details.eos_token_ids
+        plan.end_ids = frozenset((*eos, *given.stop_token_ids))
         if form is not None:
             further["response_format"] = {"type": "structural_tag", "format": {"type": "grammar", "grammar": form}}
+        ends = sorted(plan.end_ids)
         if model.backend == "pytorch":
             words = bad_words(given.bad_words, lambda word: self._encode(word, special=False))
             prompt, thinking = plan.prompt_token_ids, self._thinking(plan)
-            wished = sampling.shaping(prompt, model.padding, given, shape, words, **thinking)
+            wished = sampling.shaping(prompt, model.padding, given, shape, words, ends, **thinking)
             further["logits_processors"] = [wished] if wished.changes else None
+        else:
+            further |= {"min_new_tokens": given.min_tokens or 0, "repetition_penalty": shape["repetition_penalty"]}
         plan.options = [
-            sampling.options(given, shape, number, max_tokens, sorted(plan.end_ids), **further)
-            for number in range(given.n or 1)
+            sampling.options(given, shape, number, max_tokens, ends, **further) for number in range(given.n or 1)
         ]
 
     def _thinking(self, plan: Plan) -> Mapping[str, Any]:

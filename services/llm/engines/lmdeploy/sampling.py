@@ -73,7 +73,6 @@ def options(
     return GenerationConfig(
         do_sample=draws,
         max_new_tokens=max_tokens,
-        min_new_tokens=given.min_tokens or 0,
         stop_token_ids=list(end_ids),
         random_seed=random.getrandbits(32) if given.seed is None else _seed(given.seed, number),
         # LMDeploy reports none at all when asked for the sampled token alone.
@@ -94,6 +93,7 @@ def shaping(
     given: Sampling,
     shape: Mapping[str, Any],
     bad_words: Sequence[Sequence[int]],
+    end_ids: Sequence[int],
     **thinking: Any,
 ) -> Shaping:
     """Returns what LMDeploy has no option for. `thinking`: `think_…` of `Shaping`."""
@@ -106,6 +106,8 @@ def shaping(
         presence_penalty=given.presence_penalty or 0.0,
         frequency_penalty=given.frequency_penalty or 0.0,
         repetition_penalty=shape["repetition_penalty"],
+        min_tokens=given.min_tokens or 0,
+        end_ids=tuple(end_ids),
         **thinking,
     )
 

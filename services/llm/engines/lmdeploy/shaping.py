@@ -26,6 +26,8 @@ class Shaping:
         presence_penalty: taken off the logits of tokens that are in the output.
         frequency_penalty: the same, for each time.
         repetition_penalty: over prompt and output; LMDeploy's own is over the output alone.
+        min_tokens: how many come before one of `end_ids`; LMDeploy's own is one too many where it computes ahead.
+        end_ids: tokens that end the output.
         think_begin: tokens that open the reasoning; empty: the prompt has opened it.
         think_end: tokens that close it.
         think_tokens: how many it may have; `None`: any number.
@@ -39,6 +41,8 @@ class Shaping:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
+    min_tokens: int = 0
+    end_ids: Sequence[int] = ()
     think_begin: Sequence[int] = ()
     think_end: Sequence[int] = ()
     think_tokens: int | None = None
@@ -46,7 +50,7 @@ class Shaping:
     @property
     def changes(self) -> bool:
         """Whether anything is wished."""
-        return self != Shaping(self.prompt, self.padding)
+        return self != Shaping(self.prompt, self.padding, end_ids=self.end_ids)
 
     def __call__(self, seen: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """Returns the logits of the next token, changed in place.
@@ -59,6 +63,8 @@ class Shaping:
         self._penalise(output, logits)
         for token, bias in self.logit_bias.items():
             logits[token] += bias
+        if self.end_ids and len(output) < self.min_tokens:
+            logits[list(self.end_ids)] += _FORBIDDEN
         if self.allowed:
             allowed = torch.tensor(self.allowed, device=logits.device)
             kept = logits[allowed]
