@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-sglang bench-routing bench-cluster env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,7 +68,7 @@ docs: env-dev ## write the generated reference pages of docs/ again
 lock: env-dev ## resolve requirements/*.lock again; UPGRADE=1 takes the newest versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock.sh $(if $(UPGRADE),--upgrade)
 
-bench: bench-edge bench-hf bench-embed bench-image bench-vllm bench-routing bench-cluster ## all measurements: tables, and figures in build/bench
+bench: bench-edge bench-hf bench-embed bench-image bench-vllm bench-sglang bench-routing bench-cluster ## all measurements: tables, and figures in build/bench
 
 bench-edge: env-dev ## what the edge costs alone
 	$(BIN)/python -m bench.edge_alone
@@ -87,6 +87,9 @@ bench-image: env-dev ## what the way to an image costs
 
 bench-vllm: env-dev ## our path to vLLM beside its own server, LiteLLM and SMG
 	$(BIN)/python -m bench.side_by_side
+
+bench-sglang: env-dev ## our path to SGLang beside its own server
+	$(BIN)/python -m bench.side_by_side --engine sglang --out build/bench/sglang
 
 bench-routing: env-dev ## what the choice of a replica is worth
 	$(BIN)/python -m bench.routing
