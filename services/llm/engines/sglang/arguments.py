@@ -56,8 +56,6 @@ PARALLEL = ("tp_size", "pp_size", "dp_size")
 
 #: What adapters of a folder may change, beside what those change that it holds now: the layers of most models.
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-#: How PEFT's configurations say that all layers are changed.
-ALL_TARGETS = ("all", "all-linear")
 #: Reserved for adapters of a folder that is still empty.
 DEFAULT_RANK = 16
 
@@ -87,14 +85,14 @@ def _lora(config: EngineConfig) -> Mapping[str, Any]:
     known = known_adapters(config)
     if config.adapter_folder is None and not known:
         return {}
-    said = [adapter["target_modules"] for adapter in known]
+    said = [adapter.get("target_modules") or () for adapter in known]
     targets = {"all"}
-    if not any(one in ALL_TARGETS for one in said):
+    if not any(isinstance(one, str) for one in said):  # not a list: a pattern, or what PEFT calls all layers
         targets = {*(TARGETS if config.adapter_folder else ()), *(target for one in said for target in one)}
     return {
         "enable_lora": True,
-        "max_loras_per_batch": len(known) + 1,
-        "max_lora_rank": max((adapter["r"] for adapter in known), default=DEFAULT_RANK),
+        "max_loras_per_batch": max(len(known), 1) + 1,
+        "max_lora_rank": max((adapter.get("r", 0) for adapter in known), default=DEFAULT_RANK),
         "lora_target_modules": sorted(targets),
     }
 
