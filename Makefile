@@ -36,8 +36,8 @@ test-engines: env-dev ## the real vLLM, SGLang and infinity, each in an environm
 test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
 	$(BIN)/pytest tests/clients
 
-test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted
-	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/pytest tests/cluster
+test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted; a real S3 server
+	@consul=$$(tools/go_tool.sh consul) && gateway=$$(tools/go_tool.sh versitygw) && PATH="$${consul%/*}:$${gateway%/*}:$$PATH" $(BIN)/pytest tests/cluster
 
 test-all: env-dev ## everything, in two lines side by side; what CI runs after lint
 	@$(MAKE) -j2 --output-sync=target test test-beside
@@ -45,8 +45,9 @@ test-all: env-dev ## everything, in two lines side by side; what CI runs after l
 test-beside: # what test-all runs beside test, one after another
 	@$(MAKE) -j1 test-install test-clients test-cluster test-engines
 
-tools: ## build Consul, which test-cluster needs, outside this folder: minutes, once
+tools: ## build what test-cluster needs, Consul and an S3 server, outside this folder: minutes, once
 	@tools/go_tool.sh consul
+	@tools/go_tool.sh versitygw
 
 lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff format --check .
