@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-sglang bench-routing bench-cluster env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,8 +38,8 @@ test-engines: env-dev ## the real vLLM, SGLang, LMDeploy and infinity, each in a
 test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
 	$(BIN)/pytest tests/clients
 
-test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted
-	@consul=$$(tools/go_tool.sh consul) && PATH="$${consul%/*}:$$PATH" $(BIN)/pytest tests/cluster
+test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted; a real S3 server
+	@consul=$$(tools/go_tool.sh consul) && gateway=$$(tools/go_tool.sh versitygw) && PATH="$${consul%/*}:$${gateway%/*}:$$PATH" $(BIN)/pytest tests/cluster
 
 test-all: env-dev ## everything, in two lines side by side; what CI runs after lint
 	@$(MAKE) -j2 --output-sync=target test test-beside
@@ -47,8 +47,9 @@ test-all: env-dev ## everything, in two lines side by side; what CI runs after l
 test-beside: # what test-all runs beside test, one after another
 	@$(MAKE) -j1 test-install test-clients test-cluster test-engines
 
-tools: ## build Consul, which test-cluster needs, outside this folder: minutes, once
+tools: ## build what test-cluster needs, Consul and an S3 server, outside this folder: minutes, once
 	@tools/go_tool.sh consul
+	@tools/go_tool.sh versitygw
 
 lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff format --check .
@@ -70,7 +71,7 @@ docs: env-dev ## write the generated reference pages of docs/ again
 lock: env-dev ## resolve requirements/*.lock again; UPGRADE=1 takes the newest versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock.sh $(if $(UPGRADE),--upgrade)
 
-bench: bench-edge bench-hf bench-embed bench-image bench-vllm bench-routing bench-cluster ## all measurements: tables, and figures in build/bench
+bench: bench-edge bench-hf bench-embed bench-image bench-vllm bench-sglang bench-routing bench-cluster ## all measurements: tables, and figures in build/bench
 
 bench-edge: env-dev ## what the edge costs alone
 	$(BIN)/python -m bench.edge_alone
@@ -89,6 +90,9 @@ bench-image: env-dev ## what the way to an image costs
 
 bench-vllm: env-dev ## our path to vLLM beside its own server, LiteLLM and SMG
 	$(BIN)/python -m bench.side_by_side
+
+bench-sglang: env-dev ## our path to SGLang beside its own server
+	$(BIN)/python -m bench.side_by_side --engine sglang --out build/bench/sglang
 
 bench-routing: env-dev ## what the choice of a replica is worth
 	$(BIN)/python -m bench.routing

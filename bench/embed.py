@@ -101,7 +101,9 @@ def measured(ways: Mapping[str, Way], rounds: int, count: int) -> dict[str, dict
     for turn in range(rounds):
         for load, mixed in LOADS.items():
             for name in sorted(ways, reverse=bool(turn % 2)):
-                seen[load][name].append(ways[name](count, mixed))
+                figures = ways[name](count, mixed)
+                print(f"round {turn + 1}, {load}, {name}: {figures['texts_per_s']:.0f} texts/s", file=sys.stderr)
+                seen[load][name].append(figures)
     return {
         load: {
             name: {key: median(one.get(key, 0.0) for one in figures) for key in COLUMNS}
@@ -114,8 +116,8 @@ def measured(ways: Mapping[str, Way], rounds: int, count: int) -> dict[str, dict
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--texts", type=int, default=1024, help="of each load")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--texts", type=int, default=256, help="of each load")
     parser.add_argument("--without-infinity", action="store_true")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench")
     options = parser.parse_args()

@@ -8,16 +8,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
+from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, CliSuppress, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gpt_server.edge.files_config import FileSettings
+from gpt_server.edge.section import Section
+
 Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class Section(BaseModel):
-    """A part of the settings: read once, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class AdminSettings(Section):
@@ -117,25 +114,6 @@ class MediaSettings(Section):
     max_redirects: int = Field(default=3, ge=0, le=20, description="Redirects followed per URL; each is checked.")
     allow_private_addresses: bool = Field(
         default=False, description="Whether URLs may lead to loopback, private and link-local addresses."
-    )
-
-
-class FileSettings(Section):
-    """Image files that answers refer to by URL."""
-
-    folder: Path | None = Field(
-        default=None,
-        description="Where they lie; edges that answer for one address share it. Unset: a folder of this user's "
-        "below the system's temporary one.",
-    )
-    expires_s: float = Field(default=3600.0, gt=0, description="How long a file is there, in seconds.")
-    max_total_bytes: int = Field(
-        default=1024 * 1024 * 1024, ge=1024, description="All files together, in bytes; the oldest go first."
-    )
-    public_url: str = Field(
-        default="",
-        pattern=r"^(https?://\S+)?$",
-        description="Start of the URLs, `https://api.example.org`. Empty: the host that the caller has named.",
     )
 
 

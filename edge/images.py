@@ -1,6 +1,5 @@
 """What the image routes share: which model, and the answer, whole, by URL or as a stream."""
 
-import asyncio
 from contextlib import ExitStack
 
 from starlette.requests import Request
@@ -55,6 +54,6 @@ async def answer_images(
 
 
 async def _kept(edge: Edge, request: Request, image: Image, extension: str) -> str:
-    name = await asyncio.to_thread(edge.files.put, image.content, extension)
+    name = await edge.files.put(image.content, extension)
     base = edge.settings.files.public_url or str(request.base_url)
     return base.rstrip("/") + FILES_PATH + name

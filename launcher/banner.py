@@ -17,18 +17,13 @@ def text(config: StackConfig, port: int, ready_s: float) -> str:
     """Returns the whole text; `ready_s`: how long the start took."""
     address = url(config, port)
     served = {key: model for key, model in config.models.items() if model.replicas}
-    names = [", ".join(config.served_names(key)) for key in served]
-    pictures = bool(served) and next(iter(served.values())).service == "image"
-    keys = bool(config.edge.api_keys_file or os.environ.get("GPT_SERVER_API_KEYS"))
     return "\n".join(
         [
             "",
             f"Ready after {ready_s:.0f} s: {address}/v1   (docs: {address}/docs)",
-            *(f"  model  {name}" for name in names),
+            *(f"  model  {', '.join(config.served_names(key))}" for key in served),
             "",
-            *([] if not names else (picture if pictures else curl)(address, names[0].split(", ")[0], keys)),
-            "",
-            *([] if not names or pictures else sdk(address, names[0].split(", ")[0], keys)),
+            *_examples(config, list(served), address),
             "",
             "Ctrl-C drains and stops everything.",
             "",
@@ -36,20 +31,33 @@ def text(config: StackConfig, port: int, ready_s: float) -> str:
     )
 
 
+def _examples(config: StackConfig, served: list[str], address: str) -> list[str]:
+    """Returns requests to the first model that chats, else to the first that draws, else for what there is."""
+    keys = bool(config.edge.api_keys_file or os.environ.get("GPT_SERVER_API_KEYS"))
+    first = {config.models[key].service: config.served_names(key)[0] for key in reversed(served)}
+    if "llm" in first:
+        return [*curl(address, first["llm"], keys), "", *sdk(address, first["llm"], keys)]
+    if "image" in first:
+        return picture(address, first["image"], keys)
+    return [f"curl {address}/v1/models{_auth(keys)}"] if served else []
+
+
+def _auth(keys: bool) -> str:
+    return " -H 'Authorization: Bearer YOUR-KEY'" if keys else ""
+
+
 def curl(address: str, model: str, keys: bool) -> list[str]:
     """Returns a chat request for a shell."""
-    auth = " -H 'Authorization: Bearer YOUR-KEY'" if keys else ""
     return [
-        f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{auth} \\",
+        f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{_auth(keys)} \\",
         f'  -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello!"}}]}}\'',
     ]
 
 
 def picture(address: str, model: str, keys: bool) -> list[str]:
     """Returns a request for an image, which lies in a file afterwards, for a shell."""
-    auth = " -H 'Authorization: Bearer YOUR-KEY'" if keys else ""
     return [
-        f"curl -s {address}/v1/images/generations -H 'Content-Type: application/json'{auth} \\",
+        f"curl -s {address}/v1/images/generations -H 'Content-Type: application/json'{_auth(keys)} \\",
         f'  -d \'{{"model": "{model}", "prompt": "a red circle on a blue background"}}\' \\',
         "  | python3 -c 'import base64, json, sys; "
         'open("image.png", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))\'',

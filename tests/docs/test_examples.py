@@ -55,6 +55,18 @@ async def test_examples_of_the_banner(demo: RunningStack) -> None:
     assert (await output_of(need("bash"), "-c", "\n".join(demo.lines[begin : end + 1]))).strip()
 
 
+CHECKED = [
+    (path.name, text)
+    for path in sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+    for text in re.findall(r"<!-- checked by tests/docs -->\n```yaml\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
+]
+
+
+@pytest.mark.parametrize(("page", "text"), CHECKED)
+async def test_configurations_of_the_pages(page: str, text: str) -> None:
+    assert check(YamlFile(None, yaml.safe_load(text), {})).models
+
+
 async def test_configuration_of_the_readme() -> None:
     (text,) = re.findall(r"<!-- checked by tests/docs -->\n```yaml\n(.*?)```", README, re.DOTALL)
     config = check(YamlFile(None, yaml.safe_load(text), {}))

@@ -8,11 +8,13 @@ import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message as ProtoMessage
 
+from gpt_server.audio.v1 import audio_service_pb2, speech_pb2, transcription_pb2
 from gpt_server.common.v1 import media_pb2, model_pb2, usage_pb2
 from gpt_server.image.v1 import image_service_pb2 as image_pb
 from gpt_server.llm.v1 import chat_pb2, sampling_pb2
 from gpt_server.llm.v1 import llm_service_pb2 as pb
 from gpt_server.services.audio import engine as audio_engine
+from gpt_server.services.audio import requests as audio_requests
 from gpt_server.services.common import content, protobuf
 from gpt_server.services.embed import engine as embed_engine
 from gpt_server.services.image import engine as image_engine
@@ -40,6 +42,13 @@ PAIRS: list[tuple[type[ProtoMessage], Any]] = [
     (usage_pb2.Usage, engine.Usage),
     (usage_pb2.Timings, engine.Timings),
     (pb.Finished, engine.Finished),
+    (transcription_pb2.TranscriptionConfig, audio_engine.TranscriptionConfig),
+    (transcription_pb2.VoiceActivity, audio_engine.VoiceActivity),
+    (transcription_pb2.PcmFormat, audio_engine.PcmFormat),
+    (transcription_pb2.Segment, audio_engine.Segment),
+    (transcription_pb2.Word, audio_engine.Word),
+    (speech_pb2.VoiceReference, audio_requests.Reference),
+    (audio_service_pb2.Voice, audio_engine.Voice),
     (image_pb.Options, image_engine.Options),
     (image_pb.GenerateRequest, image_engine.GenerateRequest),
     (image_pb.EditRequest, image_engine.EditRequest),
@@ -63,6 +72,8 @@ ENUMS: list[tuple[EnumDescriptor, Any]] = [
     (pb.FinishReason.DESCRIPTOR, engine.FinishReason),
     (media_pb2.ImageDetail.DESCRIPTOR, content.ImageDetail),
     (model_pb2.Capability.DESCRIPTOR, CAPABILITIES),
+    (transcription_pb2.TranscriptionTask.DESCRIPTOR, audio_engine.TranscriptionTask),
+    (speech_pb2.AudioFormat.DESCRIPTOR, audio_engine.AudioFormat),
     (image_pb.ImageFormat.DESCRIPTOR, image_engine.ImageFormat),
     (image_pb.EditKind.DESCRIPTOR, image_engine.EditKind),
 ]
@@ -94,6 +105,8 @@ def test_enums_have_the_same_values(enum: EnumDescriptor, ours: Any) -> None:
         (requests.TOOL_CHOICE_MODES, chat_pb2.ToolChoiceMode.DESCRIPTOR),
         (requests.REASONING_EFFORTS, sampling_pb2.ReasoningEffort.DESCRIPTOR),
         (protobuf.IMAGE_DETAILS, media_pb2.ImageDetail.DESCRIPTOR),
+        (audio_requests.TASKS, transcription_pb2.TranscriptionTask.DESCRIPTOR),
+        (audio_requests.FORMATS, speech_pb2.AudioFormat.DESCRIPTOR),
         ({number: name for name, number in responses.FINISH_REASONS.items()}, pb.FinishReason.DESCRIPTOR),
     ],
     ids=lambda side: getattr(side, "name", ""),
@@ -226,6 +239,21 @@ def test_no_field_of_a_tokenize_request_is_lost(member: str) -> None:
     message = Filler({"gpt_server.llm.v1.TokenizeRequest.prompt": member}).fill(pb.TokenizeRequest())
     assert isinstance(message, pb.TokenizeRequest)
     assert ours_as_dict(requests.tokenize_request(message)) == as_dict(message)
+
+
+def test_no_field_of_a_transcription_config_is_lost() -> None:
+    message = Filler({}).fill(transcription_pb2.TranscriptionConfig())
+    assert isinstance(message, transcription_pb2.TranscriptionConfig)
+    assert ours_as_dict(audio_requests.transcription_config(message)) == as_dict(message)
+
+
+@pytest.mark.parametrize("member", ["voice", "reference"])
+def test_no_field_of_a_synthesize_request_is_lost(member: str) -> None:
+    (oneof,) = [one for one in speech_pb2.SynthesizeRequest.DESCRIPTOR.oneofs if len(one.fields) > 1]
+    message = Filler({oneof.full_name: member}).fill(speech_pb2.SynthesizeRequest())
+    assert isinstance(message, speech_pb2.SynthesizeRequest)
+    ours = ours_as_dict(audio_requests.synthesize_request(message))
+    assert ours.pop("speech") | ours == as_dict(message)
 
 
 def example(kind: Any, matched: str) -> Any:

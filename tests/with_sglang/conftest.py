@@ -45,7 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def service() -> AsyncGenerator[RunningService, None]:
     """The service with demo-chat, float32, and an adapter."""
     model = {"engine": "sglang", "model": CHAT, "engine_args": SMALL, "limits": {"max_running": 8, "max_queued": 4}}
-    async with llm_service({"demo-chat": model | {"adapters": {"pirate": str(ADAPTERS / "pirate")}}}) as running:
+    async with llm_service(
+        {"demo-chat": model | {"adapters": {"pirate": str(ADAPTERS / "pirate")}, "adapter_folder": str(ADAPTERS)}}
+    ) as running:
         yield running
 
 

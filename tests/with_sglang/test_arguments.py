@@ -1,5 +1,6 @@
 """`engine_args` are held against SGLang's own."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from gpt_server.services.llm.engine import EngineConfig
 from gpt_server.services.llm.engines.sglang import SGLangEngine
 from gpt_server.services.llm.engines.sglang.arguments import engine_arguments, parallel_sizes
+from tests.engines.adapters_suite import ADAPTERS
 from tests.with_sglang.llm import CHAT, SMALL
 
 
@@ -73,5 +75,19 @@ def test_every_name_that_we_give_sglang_is_its_own() -> None:
 
     from gpt_server.services.llm.engines.sglang.arguments import ELSEWHERE
 
-    ServerArgs(**engine_arguments(EngineConfig(CHAT, {"a": "b"}, engine_args=SMALL)))
+    ServerArgs(**engine_arguments(EngineConfig(CHAT, adapter_folder=ADAPTERS, engine_args=SMALL)))
     assert set(ELSEWHERE) <= set(ServerArgs.__struct_fields__)
+
+
+def test_room_for_adapters_that_are_known_and_for_those_to_come(tmp_path: Path) -> None:
+    assert "enable_lora" not in engine_arguments(EngineConfig(CHAT))
+    empty = engine_arguments(EngineConfig(CHAT, adapter_folder=tmp_path))
+    assert (empty["max_loras_per_batch"], empty["max_lora_rank"]) == (2, 16)
+    assert "q_proj" in empty["lora_target_modules"]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "adapter_config.json").write_text('{"r": 64, "target_modules": ["x_proj"]}')
+    one = engine_arguments(EngineConfig(CHAT, {"one": str(tmp_path / "one")}))
+    assert (one["max_loras_per_batch"], one["max_lora_rank"], one["lora_target_modules"]) == (2, 64, ["x_proj"])
+    (tmp_path / "one" / "adapter_config.json").write_text('{"r": 8, "target_modules": "all-linear"}')
+    everywhere = engine_arguments(EngineConfig(CHAT, adapter_folder=tmp_path))
+    assert everywhere["lora_target_modules"] == ["all"]

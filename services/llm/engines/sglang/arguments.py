@@ -1,18 +1,19 @@
 """`engine_args` of the sglang engine: SGLang's own server arguments under its names, and a few of ours."""
 
-import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import PlainValidator
+from pydantic_core import PydanticCustomError
 
+from gpt_server.services.common.arguments import LibraryArguments
+from gpt_server.services.common.devices import check_sizes, shared_out
 from gpt_server.services.common.source import check_model
 from gpt_server.services.llm.engine import EngineConfig, Problem
 from gpt_server.services.llm.engines.sglang import library as _told_first  # noqa: F401 (importing it is what counts)
-from gpt_server.services.llm.source import check_adapters
+from gpt_server.services.llm.serving import ServingArguments
+from gpt_server.services.llm.source import check_adapters, known_adapters
 
 #: Arguments of SGLang that this configuration has a key for, or that a service decides.
 ELSEWHERE: Mapping[str, str] = {
@@ -21,7 +22,7 @@ ELSEWHERE: Mapping[str, str] = {
     "device": "set `gpus` of the entry",
     "max_running_requests": "set `limits.max_running` of the entry",
     "max_queued_requests": "set `limits.max_queued` of the entry",
-    "enable_lora": "set `adapters` of the entry",
+    "enable_lora": "set `adapters` or `adapter_folder` of the entry",
     "lora_paths": "set `adapters` of the entry",
     "tool_call_parser": "set `tool_parser`",
     "is_embedding": "this service generates text",
@@ -50,36 +51,25 @@ DECIDED: Mapping[str, Any] = {
     "enable_custom_logit_processor": True,
 }
 
-#: Sizes whose product is the number of GPUs of one replica.
+#: Sizes whose product is the number of GPUs of one replica, tensor parallel first.
 PARALLEL = ("tp_size", "pp_size", "dp_size")
 
-
-class ServingArguments(BaseModel):
-    """What is not for SGLang's engine."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    #: How tool calls are written: a name of SGLang's. Unset: what it finds in the chat template; `none`: tools are
-    #: refused.
-    tool_parser: str | None = None
-    #: How reasoning is marked: a name of SGLang's. Unset: what it finds in the chat template; `none`: part of the
-    #: content.
-    reasoning_parser: str | None = None
-    #: File with a chat template, instead of the model's own.
-    chat_template: str | None = None
+#: What adapters of a folder may change, beside what those change that it holds now: the layers of most models.
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+#: Reserved for adapters of a folder that is still empty.
+DEFAULT_RANK = 16
 
 
 def serving_arguments(config: EngineConfig) -> ServingArguments:
     """Returns what is ours, of a configuration that was found right."""
-    return ServingArguments(
-        **{name: value for name, value in config.engine_args.items() if name in ServingArguments.model_fields}
-    )
+    serving: ServingArguments = _arguments().of_engine(config.engine_args)
+    return serving
 
 
 def engine_arguments(config: EngineConfig) -> dict[str, Any]:
-    """Returns what is SGLang's, of a configuration that was found right."""
-    said = {name: value for name, value in config.engine_args.items() if name not in ServingArguments.model_fields}
-    wanted = {**DEFAULTS, **DECIDED, **said, **parallel_sizes(config)}
+    """Returns what is SGLang's, of a configuration that was found right, defaults of ours included."""
+    said = {**config.engine_args, **parallel_sizes(config)}
+    wanted = {**_arguments().of_library(said, {**DEFAULTS, **_lora(config)}), **DECIDED}
     wanted |= {"model_path": config.model, "max_running_requests": config.max_running}
     if wanted["enable_priority_scheduling"]:
         wanted["schedule_low_priority_values_first"] = True
@@ -87,113 +77,78 @@ def engine_arguments(config: EngineConfig) -> dict[str, Any]:
         wanted |= {"disable_priority_preemption": False, "default_priority_value": None}
     if not config.gpus:
         wanted["device"] = "cpu"
-    if config.adapters:
-        room = max(len(config.adapters) + 1, wanted.get("max_loras_per_batch", 0))
-        wanted |= {"enable_lora": True, "lora_paths": dict(config.adapters), "max_loras_per_batch": room}
     return wanted
+
+
+def _lora(config: EngineConfig) -> Mapping[str, Any]:
+    """Returns what SGLang reserves for adapters: enough for those that are known now, and for none at all."""
+    known = known_adapters(config)
+    if config.adapter_folder is None and not known:
+        return {}
+    said = [adapter.get("target_modules") or () for adapter in known]
+    targets = {"all"}
+    if not any(isinstance(one, str) for one in said):  # not a list: a pattern, or what PEFT calls all layers
+        targets = {*(TARGETS if config.adapter_folder else ()), *(target for one in said for target in one)}
+    return {
+        "enable_lora": True,
+        "max_loras_per_batch": max(len(known), 1) + 1,
+        "max_lora_rank": max((adapter.get("r", 0) for adapter in known), default=DEFAULT_RANK),
+        "lora_target_modules": sorted(targets),
+    }
 
 
 def parallel_sizes(config: EngineConfig) -> dict[str, int]:
     """Returns the sizes that `engine_args` say; unsaid, the tensor parallel size is what makes use of all GPUs."""
-    said = {name: config.engine_args[name] for name in PARALLEL if name in config.engine_args}
-    if "tp_size" not in said and config.gpus:
-        said["tp_size"] = max(1, config.gpus // _product(said))
-    return said
+    return shared_out(config, PARALLEL)
 
 
 def check(config: EngineConfig) -> Sequence[Problem]:
     """Returns what is wrong with a configuration; see `LLMEngine.check`. Imports SGLang: many seconds."""
     problems = [
         *check_model(config.model, ["config.json"]),
-        *(check_adapters(config) or _check_targets(config.adapters)),
-        *_check_names_and_values(config.engine_args),
+        *check_adapters(config),
+        *_arguments().check(config.engine_args),
     ]
     return problems or [*_check_parsers(config), *_check_devices(config)]
 
 
-def _check_targets(adapters: Mapping[str, str]) -> Sequence[Problem]:
-    """Returns which adapters SGLang cannot load: it would find out in a request, and its scheduler would die of it."""
-    problems = []
-    for name, folder in adapters.items():
-        targets = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))["target_modules"]
-        found = {kind for kind in ("q_proj", "k_proj", "v_proj") if any(kind in target for target in targets)}
-        if found and not {"q_proj", "v_proj"} <= found:
-            message = f"changes {', '.join(sorted(found))}; of these SGLang takes q_proj and v_proj together, or none"
-            problems.append(Problem(f"adapters.{name}", message))
-    return problems
-
-
-def _check_names_and_values(engine_args: Mapping[str, Any]) -> Sequence[Problem]:
+def _arguments() -> LibraryArguments:
     from sglang.srt.server_args import ServerArgs
 
-    kinds = {field.name: field.type for field in msgspec.structs.fields(ServerArgs)}
-    known = {*kinds, *ServingArguments.model_fields} - ELSEWHERE.keys()
-    problems = []
-    for name, value in engine_args.items():
-        if name in ELSEWHERE:
-            fault = f"not taken here: {ELSEWHERE[name]}"
-        elif name not in known:
-            meant = get_close_matches(name, known, 1)
-            fault = "SGLang has no such argument" + (f"; did you mean {meant[0]}?" if meant else "")
-        elif name in ServingArguments.model_fields:
-            fault = _fault_of_ours(name, value)
-        else:
-            fault = _fault(kinds[name], value)
-        if fault:
-            problems.append(Problem(f"engine_args.{name}", fault))
-    return problems
+    kinds = {field.name: _read_as(field.type) for field in msgspec.structs.fields(ServerArgs)}
+    return LibraryArguments("SGLang", kinds, ServingArguments, ELSEWHERE)
 
 
-def _fault(kind: Any, value: Any) -> str:
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        return str(error)
-    except TypeError:  # a type that can only be made, not written
-        return ""
+def _read_as(kind: Any) -> Any:
+    """Returns a type of SGLang's, which are msgspec's and may name choices, as a type that pydantic checks."""
     choices = next((found for part in get_args(kind) if (found := getattr(part, "choices", None))), None)
-    values = value if isinstance(value, list) else [value]
-    if choices and value is not None and not all(each in choices for each in values):
-        return f"must be one of {', '.join(sorted(map(str, choices)))}; got {value!r}"
-    return ""
 
+    def read(value: Any) -> Any:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            raise PydanticCustomError("type", "{fault}", {"fault": str(error)}) from error
+        except TypeError:  # a type that can only be made, not written
+            return value
+        values = value if isinstance(value, list) else [value]
+        if choices and value is not None and not all(each in choices for each in values):
+            fault = f"must be one of {', '.join(sorted(map(str, choices)))}; got {value!r}"
+            raise PydanticCustomError("choice", "{fault}", {"fault": fault})
+        return value
 
-def _fault_of_ours(name: str, value: Any) -> str:
-    try:
-        ServingArguments(**{name: value})
-    except ValidationError as error:
-        return str(error.errors()[0]["msg"])
-    return ""
+    return Annotated[Any, PlainValidator(read)]
 
 
 def _check_parsers(config: EngineConfig) -> Sequence[Problem]:
     from sglang.srt.function_call.function_call_parser import FunctionCallParser
     from sglang.srt.parser.reasoning_parser import ReasoningParser
 
-    serving = serving_arguments(config)
-    problems = []
-    for key, name, allowed in (
-        ("tool_parser", serving.tool_parser, FunctionCallParser.ToolCallParserEnum),
-        ("reasoning_parser", serving.reasoning_parser, ReasoningParser.DetectorMap),
-    ):
-        if name not in (None, "none", *allowed):
-            message = f"SGLang has no {name!r}; allowed: none, {', '.join(sorted(allowed))}"
-            problems.append(Problem(f"engine_args.{key}", message))
-    if serving.chat_template and not Path(serving.chat_template).is_file():
-        problems.append(Problem("engine_args.chat_template", f"no such file: {serving.chat_template}"))
-    return problems
+    known = (FunctionCallParser.ToolCallParserEnum, ReasoningParser.DetectorMap)
+    return serving_arguments(config).check("SGLang", *known)
 
 
 def _check_devices(config: EngineConfig) -> Sequence[Problem]:
     sizes = parallel_sizes(config)
-    if config.gpus and (wanted := _product(sizes)) != config.gpus:
-        said = " × ".join(f"{name} {size}" for name, size in sizes.items())
-        return [Problem("gpus", f"is {config.gpus}, but {said} makes {wanted}")]
-    return []
-
-
-def _product(sizes: Mapping[str, int]) -> int:
-    product = 1
-    for size in sizes.values():
-        product *= size
-    return product
+    if sizes.get("dp_size", 1) > 1 and (config.adapters or config.adapter_folder):
+        return [Problem("engine_args.dp_size", "SGLang loads no adapters then; set `replicas` of the entry")]
+    return check_sizes(config, sizes) if config.gpus else []

@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from gpt_server.services.common.errors import EngineUnavailable, InvalidField
@@ -58,6 +59,8 @@ class SGLangEngine(LLMEngine):
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, self._die)
         model = self._model = await asyncio.to_thread(self._load)
         model.sglang.watch(self._die)
+        for name, folder in self.config.adapters.items():
+            await self.load_adapter(name, Path(folder))
         return model.details
 
     def _load(self) -> "LoadedModel":
@@ -102,7 +105,7 @@ class SGLangEngine(LLMEngine):
 
     def _arguments(self, plan: "Plan") -> dict[str, Any]:
         """Returns the request as SGLang takes it: one for each choice, since each has wishes of its own."""
-        from gpt_server.services.llm.engines.sglang.shaping import SHAPING, Wishes
+        from gpt_server.services.llm.engines.sglang.shaping import Wishes, shaping
 
         request, n = plan.request, len(plan.wishes)
         asks = request.sampling
@@ -115,7 +118,7 @@ class SGLangEngine(LLMEngine):
         if any(wishes != Wishes() for wishes in plan.wishes):
             for params, wishes in zip(columns["sampling_params"], plan.wishes, strict=True):
                 params["custom_params"] = wishes.params()
-            columns["custom_logit_processor"] = [SHAPING] * n
+            columns["custom_logit_processor"] = [shaping()] * n
         if plan.pictures:
             del columns["input_ids"]
             columns |= {"prompt": [plan.rendered] * n, "image_data": [list(plan.pictures) for _ in range(n)]}
@@ -139,11 +142,33 @@ class SGLangEngine(LLMEngine):
         self._running_model()
         return await self._tokenizing_thread(self._planner.detokenize, token_ids)
 
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        sglang = self._running_model().sglang
+        result = await self._unless_dead(sglang.async_load_lora_adapter(name, str(folder)))
+        if not result.success:
+            raise InvalidField("folder", f"the adapter does not fit the model: {result.error_message}")
+
+    async def unload_adapter(self, name: str) -> None:
+        result = await self._unless_dead(self._running_model().sglang.async_unload_lora_adapter(name))
+        if not result.success:
+            raise RuntimeError(f"SGLang keeps the adapter {name}: {result.error_message}")
+
     def running(self) -> int:
         return len(self._model.sglang.tokenizer_manager.rid_to_state) if self._model else 0
 
     async def _tokenizing_thread(self, call: Callable[[Argument], Result], argument: Argument) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, call, argument)
+
+    async def _unless_dead(self, answer: Awaitable[Any]) -> Any:
+        """Returns an answer of SGLang's, which would be waited for when its scheduler has died too."""
+        answered, died = asyncio.ensure_future(answer), asyncio.ensure_future(self.died.wait())
+        try:
+            await asyncio.wait({answered, died}, return_when=asyncio.FIRST_COMPLETED)
+            self._running_model()
+            return await answered
+        finally:
+            answered.cancel()
+            died.cancel()
 
     def _running_model(self) -> "LoadedModel":
         if self._model is None or self.died.is_set():

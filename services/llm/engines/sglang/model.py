@@ -13,9 +13,10 @@ from sglang.srt.parser.template_detection import (
 
 from gpt_server.services.llm.engine import EngineConfig, ModelDetails, Sampling
 from gpt_server.services.llm.engines.sglang import parsers
-from gpt_server.services.llm.engines.sglang.arguments import ServingArguments, engine_arguments, serving_arguments
+from gpt_server.services.llm.engines.sglang.arguments import engine_arguments, serving_arguments
 from gpt_server.services.llm.engines.sglang.embedded import Embedded
 from gpt_server.services.llm.grammar import CallForm
+from gpt_server.services.llm.serving import ServingArguments
 from gpt_server.services.llm.source import capabilities
 from gpt_server.services.llm.vocabulary import Vocabulary
 

@@ -1,4 +1,4 @@
-"""SGLang's scheduler process, with what the API promises of log-probabilities and options that look back."""
+"""SGLang's scheduler process, with what the API promises of log-probabilities, options that look back, and adapters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +14,9 @@ def run(*arguments: Any, **options: Any) -> None:
     )
     HookRegistry.register(
         "sglang.srt.model_executor.forward_batch_info.ForwardBatch.init_new", _wait_for_last_token, HookType.AFTER
+    )
+    HookRegistry.register(
+        "sglang.srt.lora.lora_manager.LoRAManager.load_lora_adapter", _into_its_place, HookType.AROUND
     )
     run_scheduler_process(*arguments, **options)
 
@@ -37,3 +40,19 @@ def _wait_for_last_token(forward_batch: Any, *_: Any, **__: Any) -> None:
     info = forward_batch.sampling_info
     if info is not None and info.has_custom_logit_processor and info.grammars is None:
         info.grammars = []
+
+
+def _into_its_place(load: Callable[..., Any], adapters: Any, adapter: Any) -> Any:
+    """Brings a new adapter to its place beside the model at once.
+
+    SGLang does so in the first request that names it, and ends with that request if the adapter does not fit.
+    """
+    result = load(adapters, adapter)
+    if not result.success:
+        return result
+    try:
+        adapters.fetch_new_loras({adapter.lora_id})
+    except Exception as error:  # whatever it is, it would end the scheduler
+        adapters.unload_lora_adapter(adapter)
+        return adapters.create_lora_update_result(success=False, error_message=f"{type(error).__name__}: {error}")
+    return result

@@ -7,6 +7,7 @@ SGLang allows no depth.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -60,8 +61,13 @@ class Shaping(CustomLogitProcessor):  # type: ignore[misc]
         return logits
 
 
-#: As SGLang's requests name it.
-SHAPING: str = Shaping.to_str()
+@cache
+def shaping() -> str:
+    """Returns `Shaping` as SGLang's requests name it.
+
+    While this module is imported a copy of the class would be packed, with the half of the module that there is.
+    """
+    return str(Shaping.to_str())
 
 
 def _shape(row: torch.Tensor, wishes: Wishes, prompt: list[int], output: list[int], state: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import torch
 from sglang.srt.platforms.cpu import CpuDeviceMixin
 from sglang.srt.platforms.device_mixin import PlatformEnum
 from sglang.srt.platforms.interface import PlatformCapabilities, SRTPlatform
+from torch.utils._device import _device_constructors
 
 
 class PlainCPU(CpuDeviceMixin, SRTPlatform):  # type: ignore[misc]
@@ -36,6 +37,7 @@ def _drop_pin_memory() -> None:
     def unpinned(make: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, pin_memory=False, **options: make(*args, **options)
 
+    _device_constructors()  # torch lists once which functions obey `with torch.device(...)`: these, not ours
     for name in ("tensor", "empty", "zeros", "ones", "arange", "full"):
         setattr(torch, name, unpinned(getattr(torch, name)))
     torch.Tensor.pin_memory = lambda self, *_, **__: self  # type: ignore[method-assign]
