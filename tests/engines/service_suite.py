@@ -1,5 +1,5 @@
-"""Edge, service and an engine whose library has processes of its own: callers who leave, calls that are one too many,
-a process that dies.
+"""Edge, service and an engine whose library can die apart from the service: callers who leave, calls that are one too
+many, a library that dies.
 
 Uses the fixtures `service`, with `demo-chat`, eight requests at a time and four in the queue, and `edge` before it.
 """
@@ -60,6 +60,11 @@ class ServiceSuite:
     def sampled(self, service: RunningService) -> float:
         """Returns a number of tokens that grows while the library samples."""
         raise NotImplementedError
+
+    def end_library(self, service: psutil.Process) -> None:
+        """Ends what the library computes with."""
+        for victim in self.victims(service.children(recursive=True)):
+            victim.kill()
 
     def victims(self, inside: Sequence[psutil.Process]) -> Sequence[psutil.Process]:
         """Returns which of the service's children are killed."""
@@ -189,8 +194,7 @@ class ServiceSuite:
                 while not (await call.read()).deltas:
                     pass
                 inside = psutil.Process(child.pid).children(recursive=True)
-                for victim in self.victims(inside):
-                    victim.kill()
+                self.end_library(psutil.Process(child.pid))
                 with pytest.raises(grpc.aio.AioRpcError) as failed:
                     await rest(call)
                 assert Refusal(failed.value).reason == "ENGINE_UNAVAILABLE"

@@ -35,8 +35,8 @@ def test_what_is_right() -> None:
         ({"session_len": "many"}, "Input should be a valid integer"),
         ({"max_batch_size": 3}, "not taken here: set `limits.max_running` of the entry"),
         ({"enable_mp_engine": True}, "not taken here: the engine runs in this process"),
-        ({"tool_parser": "nobody's"}, 'there is no "nobody\'s"; allowed: none, deepseek-v32, '),
-        ({"reasoning_parser": "x"}, "there is no 'x'; allowed: none, deepseek_r1, qwen3"),
+        ({"tool_parser": "nobody's"}, 'LMDeploy has no "nobody\'s"; allowed: none, deepseek-v32, '),
+        ({"reasoning_parser": "x"}, "LMDeploy has no 'x'; allowed: none, deepseek_r1, qwen3"),
         ({"chat_template": "no/such/file"}, "no such file: no/such/file"),
     ],
     ids=str,
@@ -49,7 +49,7 @@ def test_what_is_wrong(args: dict[str, Any], said: str) -> None:
 
 def test_models_and_devices() -> None:
     assert problems("/no/such/folder") == {"model": "no such folder: /no/such/folder"}
-    assert problems(gpus=4, tp=2) == {"gpus": "is 4, but tp is 2"}
+    assert problems(gpus=4, tp=2) == {"gpus": "is 4, but tp 2 makes 2"}
     assert [engine_arguments(EngineConfig(CHAT, gpus=gpus)).tp for gpus in (0, 4)] == [1, 4]
 
 
@@ -61,6 +61,8 @@ def test_adapters(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps(written | {"use_velora": True}))
     message = "uses use_velora, which LMDeploy does not know"
     assert LMDeployEngine.check(config) == [Problem("adapters.x", message)]
+    message = "LMDeploy loads adapters at the start alone: set `adapters`"
+    assert LMDeployEngine.check(EngineConfig(CHAT, adapter_folder=ADAPTERS)) == [Problem("adapter_folder", message)]
     config = EngineConfig(CHAT, {"x": str(ADAPTERS / "pirate")}, engine_args={"backend": "turbomind"})
     message = "the turbomind backend of LMDeploy takes none; the pytorch one does"
     assert LMDeployEngine.check(config) == [Problem("adapters", message)]

@@ -13,7 +13,7 @@ from gpt_server.services.llm.engines.lmdeploy import parsers
 from gpt_server.services.llm.engines.lmdeploy.adapters import readable
 from gpt_server.services.llm.engines.lmdeploy.arguments import (
     Backend,
-    ServingArguments,
+    LMDeployArguments,
     engine_arguments,
     serving_arguments,
 )
@@ -83,7 +83,7 @@ def _engine(config: EngineConfig) -> Any:
         raise RuntimeError("LMDeploy cannot run here; its reason stands in the log") from error
 
 
-def _described(embedded: Embedded, serving: ServingArguments) -> LoadedModel:
+def _described(embedded: Embedded, serving: LMDeployArguments) -> LoadedModel:
     engine = embedded.engine
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # LMDeploy lets pictures be cut off, of everyone in the process
     tokenizer = engine.tokenizer.model.model
@@ -120,7 +120,7 @@ def _described(embedded: Embedded, serving: ServingArguments) -> LoadedModel:
     )
 
 
-def _chat_template(tokenizer: Any, encoder: Any, serving: ServingArguments) -> str:
+def _chat_template(tokenizer: Any, encoder: Any, serving: LMDeployArguments) -> str:
     if serving.chat_template:
         return Path(serving.chat_template).read_text(encoding="utf-8")
     processor = getattr(getattr(encoder, "model", None), "processor", None)
