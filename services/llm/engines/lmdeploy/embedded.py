@@ -83,8 +83,9 @@ class Embedded:
         Raises:
             EngineUnavailable: the engine has given the sequence up.
         """
-        session = self.engine.session_mgr.get()
-        gone = ResponseType.CANCEL
+        session, gone = self.engine.session_mgr.get(), ResponseType.CANCEL
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (a coroutine runs in one)
         try:
             async with (
                 session.request_handle() as handle,
@@ -94,13 +95,15 @@ class Embedded:
             ):
                 async for output in outputs:
                     gone = output.status
-                    if gone in (ResponseType.SUCCESS, ResponseType.FINISH) and take(output):
+                    # LMDeploy waits with `asyncio.wait_for`, which before Python 3.12 may lose that it was cancelled.
+                    left = task.cancelling() > 0
+                    if left or (gone in (ResponseType.SUCCESS, ResponseType.FINISH) and take(output)):
                         await session.async_abort()
                         gone = ResponseType.FINISH
                         break
         finally:
             self.engine.session_mgr.remove(session)
-        if (task := asyncio.current_task()) is not None and task.cancelling():
+        if task.cancelling():
             raise asyncio.CancelledError  # which LMDeploy has kept to itself
         if gone is not ResponseType.FINISH:
             raise EngineUnavailable(f"LMDeploy gave the request up: {gone.name}")
