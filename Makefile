@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-sglang bench-routing bench-cluster env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos baseline docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-sglang bench-routing bench-cluster env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -35,7 +35,7 @@ test-engines: env-dev ## the real vLLM, SGLang, LMDeploy and infinity, each in a
 	@# Its environment has nothing of the edge's, which the other tests' fixtures start.
 	.venvs/test-infinity/bin/python -m pytest --confcutdir=tests/with_infinity tests/with_infinity
 
-test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
+test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM; gRPC clients for five languages
 	$(BIN)/pytest tests/clients
 
 test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted; a real S3 server
@@ -56,7 +56,8 @@ lint: env-dev ## formatting, types, who imports whom, protos
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
-	$(BIN)/mypy $(CODE)
+	$(BIN)/buf breaking --against protos/baseline.binpb
+	$(BIN)/mypy $(CODE) clients/python
 
 format: env-dev ## format the code
 	$(BIN)/ruff format .
@@ -64,6 +65,10 @@ format: env-dev ## format the code
 
 protos: env-dev ## make the stubs again after a change of protos/
 	$(BIN)/python tools/build_stubs.py
+
+baseline: env-dev ## at a release: what buf breaking holds protos/ against from now on
+	$(BIN)/buf breaking --against protos/baseline.binpb
+	$(BIN)/buf build --exclude-source-info -o protos/baseline.binpb
 
 docs: env-dev ## write the generated reference pages of docs/ again
 	$(BIN)/python -m tools.write_docs
@@ -107,4 +112,4 @@ env-dev: ## .venv with what tests need too
 	@tools/venv.sh dev
 
 clean: ## remove .venv and everything that was built
-	rm -rf .venv .venvs protos/gen dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venvs protos/gen dist build clients/*/target clients/node/{dist,node_modules,src/gen} clients/python/gen .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -45,7 +45,7 @@ echo uv | lock uv - -c requirements/dev.lock
 printf '%s\n' fastapi-offline httptools iniconfig obstore orjson pluggy pytest pytest-asyncio |
   lock engine-tests - -c requirements/dev.lock --no-deps
 # Client libraries, each on its own: they exclude each other. The versions are those of the files beside the locks.
-for folder in tests/clients/locks/*/; do
+for folder in tests/clients/locks/*/ clients/node/; do
   if [ -f "$folder/package.json" ]; then
     (cd "$folder" && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --silent)
   else

@@ -137,7 +137,7 @@ class LLMSuite(FieldsSuite):
             assert scores == sorted(scores, reverse=True)
             assert one.top[0] == one.sampled
             assert one.sampled.logprob <= 0
-            assert one.sampled.token == one.sampled.token_bytes.decode(errors="replace")
+            assert one.sampled.token == one.sampled.raw_bytes.decode(errors="replace")
 
     async def test_json_schema(self, subject: Subject) -> None:
         form = StructuredOutput(json_schema=json.dumps(SCHEMA))
