@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.plot import bars
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 120
+LIMIT_S = 600
 
 
 def output_of(module: str, *options: str) -> str:

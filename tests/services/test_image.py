@@ -172,14 +172,19 @@ async def test_faults_of_the_engine(stub: Stub, script: str, reason: str) -> Non
     assert "secret" not in refused.message
 
 
+def _is_held(admission: Admission, held: tuple[int, int]) -> bool:
+    return (admission.running, admission.queued) == held
+
+
 async def test_requests_take_turns_and_a_full_queue_refuses(service: RunningService, stub: Stub) -> None:
     engine, admission = service.engines["fake-image"], service.admissions["fake-image"]
     engine.gates["step"].shut()
     calls = [asyncio.ensure_future(answer(stub.Generate(generate(n=3))))]
     async with asyncio.timeout(LIMIT_S):
         await engine.gates["step"].reached.wait()
-        calls += [asyncio.ensure_future(answer(stub.Generate(generate(n=1)))) for _ in range(2)]
-        await admission.changes.until(lambda: (admission.running, admission.queued) == (2, 1))
+        for held in ((2, 0), (2, 1)):  # one after the other, so that the first of them gets the slot
+            calls.append(asyncio.ensure_future(answer(stub.Generate(generate(n=1)))))
+            await admission.changes.until(partial(_is_held, admission, held))
         assert (await refusal(stub.Generate(generate()))).reason == "OVERLOADED"
         engine.gates["step"].open()
         large, small, queued = await asyncio.gather(*calls)

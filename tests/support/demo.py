@@ -9,6 +9,8 @@ import pytest_asyncio
 
 from tests.support.stack import RunningStack, stack
 
+LIMIT_S = 240.0  # only so that a failure ends
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningStack]:
@@ -28,7 +30,9 @@ async def output_of(*command: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    async with asyncio.timeout(120):
-        printed, _ = await process.communicate()
-    assert process.returncode == 0, printed.decode()
+    reading = asyncio.create_task(process.communicate())
+    if not (await asyncio.wait([reading], timeout=LIMIT_S))[0]:
+        process.kill()
+    printed, _ = await reading
+    assert process.returncode == 0, f"it has ended with {process.returncode}: {printed.decode()}"
     return printed.decode()
