@@ -9,7 +9,7 @@ from gpt_server.services.llm.engines.sglang.shaping import Wishes
 #: Below this SGLang is greedy.
 GREEDY = 1e-6
 #: Fields that SGLang has under the same name.
-SAME = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "ignore_eos")
+SAME = ("temperature", "top_p", "top_k", "min_p", "ignore_eos")
 
 
 def filled(given: Sampling, default: Sampling) -> Mapping[str, Any]:
@@ -53,6 +53,8 @@ def wishes(
     return Wishes(
         allowed=tuple(given.allowed_token_ids),
         bad_words=tuple(map(tuple, bad_words)),
+        presence_penalty=given.presence_penalty or 0.0,
+        frequency_penalty=given.frequency_penalty or 0.0,
         repetition_penalty=shape["repetition_penalty"],
         seed=_seed(given.seed or 0, number) if seeded else None,
         draw=(shape["temperature"], shape["top_k"], shape["top_p"], shape["min_p"]) if seeded else (1.0, 0, 1.0, 0.0),

@@ -26,6 +26,7 @@ class Wishes:
     Attributes:
         allowed: the only tokens that are sampled; empty: all.
         bad_words: sequences of tokens whose last one may not follow the others.
+        presence_penalty, frequency_penalty: over the output; SGLang's own lag a token behind, since it computes ahead.
         repetition_penalty: over prompt and output; SGLang's own is over the output alone.
         seed: the choice is drawn from it; `None`: SGLang draws.
         draw: temperature, top_k, top_p and min_p of that.
@@ -36,6 +37,8 @@ class Wishes:
 
     allowed: Sequence[int] = ()
     bad_words: Sequence[Sequence[int]] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     seed: int | None = None
     draw: tuple[float, int, float, float] = (1.0, 0, 1.0, 0.0)
@@ -76,6 +79,9 @@ def _shape(row: torch.Tensor, wishes: Wishes, prompt: list[int], output: list[in
         seen = seen[seen < len(row)]  # places of pictures have ids beyond the vocabulary
         penalty = wishes.repetition_penalty
         row[seen] = torch.where(row[seen] > 0, row[seen] / penalty, row[seen] * penalty)
+    if wishes.presence_penalty or wishes.frequency_penalty:
+        counts = torch.bincount(torch.tensor(output, dtype=torch.long), minlength=len(row)).to(row.device)
+        row -= wishes.frequency_penalty * counts + wishes.presence_penalty * (counts > 0)
     if wishes.allowed:
         allowed = torch.tensor(wishes.allowed, device=row.device)
         kept = row[allowed].clone()

@@ -70,14 +70,16 @@ class Stream:
         said, sampling = meta["finish_reason"], self._plan.request.sampling
         for at, token in enumerate(token_ids):
             ends = said is not None and said["type"] == "stop" and at == len(token_ids) - 1
-            asked = token in sampling.stop_token_ids
             row.sampled += 1
+            may_stop = row.sampled > (sampling.min_tokens or 0)
+            # With `ignore_eos` SGLang does not look for these either.
+            asked = may_stop and token in sampling.stop_token_ids
             thought = row.choice.thinking
-            if not (ends and (token in self._eos or asked)) or (asked and sampling.include_stop_str_in_output):
-                row.choice.push(token, self._logprob(meta, at), row.sampled > (sampling.min_tokens or 0))
+            if sampling.include_stop_str_in_output if asked else not (ends and token in self._eos):
+                row.choice.push(token, self._logprob(meta, at), may_stop)
             row.reasoning_tokens += thought or row.choice.thinking
-            if row.choice.stop is not None or row.choice.called_enough:
-                row.finish = row.choice.end("stop")
+            if asked or row.choice.stop is not None or row.choice.called_enough:
+                row.finish = row.choice.end("stop", token if asked else None)
                 return
         if said is not None:
             row.finish = self._end(row, said)
@@ -88,9 +90,7 @@ class Stream:
             if said.get("status_code") == HTTPStatus.BAD_REQUEST:
                 raise InvalidField("sampling", message)
             raise EngineUnavailable(f"SGLang gave the request up: {message}")
-        matched = said.get("matched")
-        asked = matched if matched in self._plan.request.sampling.stop_token_ids else None
-        return row.choice.end(said["type"], asked)
+        return row.choice.end(said["type"])
 
     def _logprob(self, meta: dict[str, Any], at: int) -> TokenLogprob | None:
         if not self._plan.request.sampling.logprobs:
@@ -102,13 +102,14 @@ class Stream:
 
     def _prompt_logprobs(self, meta: dict[str, Any]) -> Sequence[TokenLogprob]:
         top = self._plan.request.sampling.prompt_logprobs or 0
+        tokens = self._plan.prompt_token_ids  # SGLang reports the last one of the vocabulary as the first
         scores = meta["input_token_logprobs"]
         tops = meta["input_top_logprobs"] if top else [()] * len(scores)
         said = [
             self._vocabulary.scored(token, logprob, [(one, value) for value, one, _ in likeliest[:top]])
-            for (logprob, token, _), likeliest in list(zip(scores, tops, strict=True))[1:]
+            for token, (logprob, _, _), likeliest in list(zip(tokens, scores, tops, strict=True))[1:]
         ]
-        return [self._vocabulary.certain(scores[0][1]), *said]
+        return [self._vocabulary.certain(tokens[0]), *said]
 
     def _finished(self) -> Finished:
         ended_s = time.monotonic()
