@@ -18,15 +18,19 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster --ignore=tests/kubernetes
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_sglang --ignore=tests/with_lmdeploy --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster --ignore=tests/kubernetes
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
 
-test-engines: env-dev ## the real vLLM and infinity, each in an environment of its own
+test-engines: env-dev ## the real vLLM, SGLang, LMDeploy and infinity, each in an environment of its own
 	@tools/engine_env.sh vllm
 	@# vLLM leaves sockets to the garbage collector, which complains whenever it comes by.
 	.venvs/test-vllm/bin/python -m pytest -p no:unraisableexception tests/with_vllm
+	@tools/engine_env.sh sglang
+	.venvs/test-sglang/bin/python -m pytest -p no:unraisableexception tests/with_sglang
+	@tools/engine_env.sh lmdeploy
+	.venvs/test-lmdeploy/bin/python -m pytest -p no:unraisableexception tests/with_lmdeploy
 	@tools/engine_env.sh infinity
 	@# Its environment has nothing of the edge's, which the other tests' fixtures start.
 	.venvs/test-infinity/bin/python -m pytest --confcutdir=tests/with_infinity tests/with_infinity
@@ -76,7 +80,7 @@ docs: env-dev ## write the generated reference pages of docs/ again
 lock: env-dev ## resolve requirements/*.lock again; UPGRADE=1 takes the newest versions
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock.sh $(if $(UPGRADE),--upgrade)
 
-bench: bench-edge bench-hf bench-embed bench-image bench-vllm bench-routing bench-cluster ## all measurements: tables, and figures in build/bench
+bench: bench-edge bench-hf bench-embed bench-image bench-vllm bench-sglang bench-routing bench-cluster ## all measurements: tables, and figures in build/bench
 
 bench-edge: env-dev ## what the edge costs alone
 	$(BIN)/python -m bench.edge_alone
@@ -95,6 +99,9 @@ bench-image: env-dev ## what the way to an image costs
 
 bench-vllm: env-dev ## our path to vLLM beside its own server, LiteLLM and SMG
 	$(BIN)/python -m bench.side_by_side
+
+bench-sglang: env-dev ## our path to SGLang beside its own server
+	$(BIN)/python -m bench.side_by_side --engine sglang --out build/bench/sglang
 
 bench-routing: env-dev ## what the choice of a replica is worth
 	$(BIN)/python -m bench.routing

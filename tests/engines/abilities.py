@@ -43,6 +43,15 @@ ABILITIES: Mapping[str, Abilities] = {
         refuses=frozenset({"chat.messages.content.audio", "chat.messages.content.file"}),
         harmless={"chat.messages.content.image.detail": "the model's own processor sizes pictures"},
     ),
+    "sglang": Abilities(
+        refuses=frozenset({"chat.messages.content.audio", "chat.messages.content.file"}),
+        harmless={"chat.messages.content.image.detail": "the model's own processor sizes pictures"},
+    ),
+    # The pytorch backend, with prompts kept for later requests.
+    "lmdeploy": Abilities(
+        refuses=frozenset({"chat.messages.content.audio", "chat.messages.content.file", "priority", "cache_salt"}),
+        harmless={"chat.messages.content.image.detail": "the model's own processor sizes pictures"},
+    ),
     "fake": Abilities(
         refuses=frozenset(
             {

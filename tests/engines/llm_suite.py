@@ -210,7 +210,8 @@ class LLMSuite(FieldsSuite):
             assert answer.reasoning() == ""
 
     async def test_priority_is_accepted(self, subject: Subject) -> None:
-        assert (await ask(subject.engine, request(priority=-3))).text()
+        if answer := await self.answer(subject, request(priority=-3), "priority"):
+            assert answer.text()
 
     async def test_prompt_of_token_ids_is_taken_as_it_is(self, subject: Subject) -> None:
         tokens = await subject.engine.tokenize(TokenizeRequest("test", text="Hello, world"))

@@ -7,13 +7,20 @@ from typing import TypeVar
 import xgrammar
 
 from gpt_server.services.common.errors import ContextLengthExceeded, InvalidField, UnsupportedFeature
+from gpt_server.services.llm import grammar
 from gpt_server.services.llm.engine import Chat, GenerateRequest, Prepared, Reasoning, Sampling, TokenizeRequest
-from gpt_server.services.llm.engines.hf import grammar
 from gpt_server.services.llm.engines.hf.model import LoadedModel
-from gpt_server.services.llm.engines.hf.render import render
 from gpt_server.services.llm.engines.hf.sampling import SamplingPlan
 from gpt_server.services.llm.forms import text
-from gpt_server.services.llm.parsing import REASONING_PARSERS, ReasoningParser
+from gpt_server.services.llm.parsing import REASONING_PARSERS, TOOL_PARSERS, ReasoningParser
+from gpt_server.services.llm.prompt import (
+    bad_words,
+    check_ids,
+    check_sampled_ids,
+    reasoning_is_closed,
+    reasoning_is_open,
+)
+from gpt_server.services.llm.render import render
 
 Number = TypeVar("Number", int, float)
 
@@ -56,7 +63,7 @@ class Planner:
     def plan(self, request: GenerateRequest) -> Plan:
         """Checks a request, renders and tokenises its prompt. The grammar is still to be compiled."""
         # `cache_salt` is honoured as it is: nothing of a prompt is kept for later requests.
-        self._check_sampling(request.sampling)
+        check_sampled_ids(request.sampling, self._model.details.vocab_size)
         text = request.text if request.chat is None else self._render(request.chat, request.reasoning)
         if text is None:
             prompt = self._check_ids("token_ids.ids", request.token_ids or ())
@@ -73,11 +80,13 @@ class Planner:
 
     def compile(self, plan: Plan) -> None:
         """Compiles the grammar that a request needs, if it does. Milliseconds, for a large schema seconds."""
-        rules = grammar.of_request(plan.request, plan.tool_parser)
+        rules = grammar.of_request(
+            plan.request, grammar.call_form(TOOL_PARSERS[plan.tool_parser]) if plan.tool_parser else None
+        )
         if rules is None:
             return
         if plan.reasoning_parser and not plan.closed:
-            rules = grammar.after_thinking(rules, plan.opened)
+            rules = grammar.after_thinking(rules, ReasoningParser.begin, ReasoningParser.end, plan.opened)
         plan.grammar = self._compiler.compile_grammar(text(rules))
 
     def tokenize(self, request: TokenizeRequest) -> Sequence[int]:
@@ -91,15 +100,8 @@ class Planner:
         return str(self._model.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _check_ids(self, field: str, token_ids: Sequence[int]) -> Sequence[int]:
-        size = self._model.details.vocab_size
-        if bad := [token for token in token_ids if not 0 <= token < size]:
-            raise InvalidField(field, f"token id {bad[0]} is outside the vocabulary (0 to {size - 1})")
+        check_ids(field, token_ids, self._model.details.vocab_size)
         return token_ids
-
-    def _check_sampling(self, sampling: Sampling) -> None:
-        self._check_ids("sampling.stop_token_ids", sampling.stop_token_ids)
-        self._check_ids("sampling.logit_bias", list(sampling.logit_bias))
-        self._check_ids("sampling.allowed_token_ids", sampling.allowed_token_ids)
 
     def _truncated(self, prompt: Sequence[int], request: GenerateRequest) -> Sequence[int]:
         kept = request.truncate_prompt_tokens
@@ -107,18 +109,6 @@ class Planner:
             kept = self._model.details.max_context_tokens - (request.sampling.max_tokens or 1)
         # Without room for any token the prompt stays, and is too long.
         return prompt if kept is None or kept < 1 else prompt[-kept:]
-
-    def _bad_words(self, words: Sequence[str]) -> list[list[int]]:
-        """Returns each word as tokens; with a space before it too, where that makes other tokens, but no more."""
-        found: list[list[int]] = []
-        for index, word in enumerate(words):
-            plain, spaced = (self._encode(space + word.lstrip(), special=False) for space in ("", " "))
-            if not plain:
-                raise InvalidField(f"sampling.bad_words[{index}]", "has no tokens")
-            found.append(plain)
-            if len(spaced) == len(plain) and spaced[0] != plain[0]:
-                found.append(spaced)
-        return found
 
     def _encode(self, text: str, special: bool) -> list[int]:
         return list(self._model.tokenizer(text, add_special_tokens=special)["input_ids"])
@@ -137,8 +127,9 @@ class Planner:
         if name is None:
             return
         parser = REASONING_PARSERS[name]
-        plan.closed = prompt.rstrip().endswith(parser.end)
-        plan.opened = not plan.closed and (parser.implicit or _opens(prompt, chat, parser))
+        plan.closed = reasoning_is_closed(prompt, parser.end)
+        opens = parser.implicit or reasoning_is_open(prompt, chat, parser.begin, parser.end)
+        plan.opened = not plan.closed and opens
         if plan.request.reasoning is not None:
             plan.thinking_budget = plan.request.reasoning.max_tokens
             plan.end_thinking = self._encode(parser.end, special=False)
@@ -151,8 +142,8 @@ class Planner:
         default = details.default_sampling
         eos = () if given.ignore_eos else details.eos_token_ids
         end_ids = (*eos, *given.stop_token_ids)
-        bad_words = self._bad_words(given.bad_words)
-        _check_allowed(given, {word[0] for word in bad_words if len(word) == 1}, end_ids)
+        words = bad_words(given.bad_words, lambda word: self._encode(word, special=False))
+        _check_allowed(given, {word[0] for word in words if len(word) == 1}, end_ids)
         return SamplingPlan(
             temperature=_first(given.temperature, default.temperature, 1.0),
             top_p=_first(given.top_p, default.top_p, 1.0),
@@ -166,7 +157,7 @@ class Planner:
             repetition_penalty=_first(given.repetition_penalty, default.repetition_penalty, 1.0),
             logit_bias=dict(given.logit_bias),
             logprobs=(given.top_logprobs or 0) if given.logprobs else None,
-            bad_words=bad_words,
+            bad_words=words,
             allowed_token_ids=given.allowed_token_ids,
             end_ids=end_ids,
         )
@@ -182,15 +173,6 @@ def _check_allowed(given: Sampling, bad: set[int], end_ids: Sequence[int]) -> No
 def _special(request: GenerateRequest | TokenizeRequest) -> bool:
     """Returns whether the tokenizer adds special tokens: those of a chat are written by its template."""
     return request.chat is None if request.add_special_tokens is None else request.add_special_tokens
-
-
-def _opens(prompt: str, chat: Chat, parser: type[ReasoningParser]) -> bool:
-    if prompt.rstrip().endswith(parser.begin):
-        return True
-    if not chat.continue_final_message or not chat.messages:
-        return False
-    last = "".join(part.text or "" for part in chat.messages[-1].content)
-    return last.rfind(parser.begin) > last.rfind(parser.end)
 
 
 def _first(given: Number | None, default: Number | None, fallback: Number) -> Number:

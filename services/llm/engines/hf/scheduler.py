@@ -21,9 +21,9 @@ import xgrammar
 from transformers.cache_utils import DynamicCache
 
 from gpt_server.services.common.errors import Overloaded
+from gpt_server.services.llm.collector import Collector
 from gpt_server.services.llm.engine import Finished, Output, Timings, Usage
 from gpt_server.services.llm.engines.hf.cache import RowCache
-from gpt_server.services.llm.engines.hf.collector import Collector
 from gpt_server.services.llm.engines.hf.model import LoadedModel
 from gpt_server.services.llm.engines.hf.plan import Plan
 from gpt_server.services.llm.engines.hf.row import Row, token_logprob

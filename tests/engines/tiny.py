@@ -72,6 +72,7 @@ def _config(vocab_size: int, ids: dict[str, int], ends: dict[str, int]) -> Any:
         max_position_embeddings=1024,
         tie_word_embeddings=True,
         rope_parameters=rope,
+        bos_token_id=ids["<|endoftext|>"],  # which real ones have, and LMDeploy asks for
         **ends,
     )
     vision: dict[str, Any] = {"depth": 2, "hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "patch_size": 16}

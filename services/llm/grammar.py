@@ -5,18 +5,37 @@ the end tag", then come the calls or the answer.
 """
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import xgrammar
 
 from gpt_server.services.llm.engine import Chat, GenerateRequest, Tool
 from gpt_server.services.llm.forms import ANY_OBJECT, json_document, structured, text
-from gpt_server.services.llm.parsing import TOOL_PARSERS, ReasoningParser
+from gpt_server.services.llm.parsing import HermesParser
 
 _EMPTY_OBJECT = '{"type": "object", "properties": {}}'
 
 
-def of_request(request: GenerateRequest, tool_parser: str | None) -> xgrammar.Grammar | None:
+@dataclass(frozen=True, slots=True)
+class CallForm:
+    """How a model writes calls.
+
+    Attributes:
+        begin: returns what stands before the arguments of a call, for the tool's name.
+        end: stands behind them.
+        mark: announces a call; the beginning of `begin`.
+        separator: stands between two calls.
+    """
+
+    begin: Callable[[str], str]
+    end: str
+    mark: str
+    separator: str
+
+
+def of_request(request: GenerateRequest, form: CallForm | None) -> xgrammar.Grammar | None:
     """Returns the grammar that a request's tools and structured output ask for, if they do.
 
     Raises:
@@ -24,27 +43,32 @@ def of_request(request: GenerateRequest, tool_parser: str | None) -> xgrammar.Gr
     """
     output = structured(request.structured_output) if request.structured_output else None
     chat = request.chat
-    if chat is None or tool_parser is None:
+    if chat is None or form is None:
         return output
     if chat.tool_choice and chat.tool_choice.mode == "required":
-        return calls(chat, tool_parser, required=True)
+        return calls(chat, form, required=True)
     if output is not None:
-        return xgrammar.Grammar.union(calls(chat, tool_parser, required=True), output)
+        return xgrammar.Grammar.union(calls(chat, form, required=True), output)
     if any(tool.strict for tool in chat.tools) or (chat.tool_choice and chat.tool_choice.allowed_tools):
-        return calls(chat, tool_parser, required=False)
+        return calls(chat, form, required=False)
     return None
 
 
-def calls(chat: Chat, parser: str, required: bool) -> xgrammar.Grammar:
+def call_form(dialect: type[HermesParser]) -> CallForm:
+    """Returns how calls are written that a parser of ours reads."""
+    begin = dialect.call_begin
+    return CallForm(lambda name: begin.format(name=json.dumps(name)), dialect.call_end, dialect.mark, dialect.separator)
+
+
+def calls(chat: Chat, form: CallForm, required: bool) -> xgrammar.Grammar:
     """Returns the grammar of calls of the allowed tools; unless `required`, between pieces of any text."""
-    form = TOOL_PARSERS[parser]
     allowed = chat.tool_choice.allowed_tools if chat.tool_choice else ()
     tags = [
         {
             "type": "tag",
-            "begin": form.call_begin.format(name=json.dumps(tool.name)),
+            "begin": form.begin(tool.name),
             "content": {"type": "grammar", "grammar": text(_arguments(tool, index, required))},
-            "end": form.call_end,
+            "end": form.end,
         }
         for index, tool in enumerate(chat.tools)
         if not allowed or tool.name in allowed
@@ -57,10 +81,9 @@ def calls(chat: Chat, parser: str, required: bool) -> xgrammar.Grammar:
     return _tag(body | {"tags": tags, "stop_after_first": one})
 
 
-def after_thinking(grammar: xgrammar.Grammar, opened: bool) -> xgrammar.Grammar:
-    """Returns a grammar that may think first, and has to where the prompt has `opened` the reasoning."""
-    begin, end = ("" if opened else ReasoningParser.begin), ReasoningParser.end
-    tag = {"type": "tag", "begin": begin, "content": {"type": "any_text"}, "end": end}
+def after_thinking(grammar: xgrammar.Grammar, begin: str, end: str, opened: bool) -> xgrammar.Grammar:
+    """Returns a grammar that may think first, between two tags, and has to where the prompt has `opened` the first."""
+    tag = {"type": "tag", "begin": "" if opened else begin, "content": {"type": "any_text"}, "end": end}
     thought = _tag({"type": "sequence", "elements": [tag, {"type": "regex", "pattern": r"\n{0,2}"}]})
     both = xgrammar.Grammar.concat(thought, grammar)
     return both if opened else xgrammar.Grammar.union(both, grammar)

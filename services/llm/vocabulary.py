@@ -1,6 +1,6 @@
 """A model's tokens: what each is as bytes, which of them are special, and what is said of how likely they were."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokenizer: Any, size: int) -> "Vocabulary":
-        """Returns the vocabulary of a tokenizer of vLLM's; `size`: ids that the model knows."""
+        """Returns the vocabulary of a tokenizer of transformers' kind; `size`: ids that the model knows."""
         specials = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
         return cls(_token_bytes(tokenizer, size), dict(specials))
 
@@ -26,18 +26,9 @@ class Vocabulary:
         """Returns what is said of the first token of a prompt, which nothing predicts."""
         return TokenLogprob(self._score(token, 0.0))
 
-    def scored(self, token: int, scores: Mapping[int, Any], top: int) -> TokenLogprob:
-        """Returns what vLLM says of a token and of the likeliest at its place.
-
-        Args:
-            token: the token.
-            scores: vLLM's `Logprob` of it and of the likeliest, by id.
-            top: how many of the likeliest are told.
-        """
-        ranked = sorted(scores, key=lambda one: scores[one].rank)[:top]
-        return TokenLogprob(
-            self._score(token, scores[token].logprob), [self._score(one, scores[one].logprob) for one in ranked]
-        )
+    def scored(self, token: int, logprob: float, likeliest: Iterable[tuple[int, float]]) -> TokenLogprob:
+        """Returns what is said of a token and of the likeliest at its place, given as (id, log-probability)."""
+        return TokenLogprob(self._score(token, logprob), [self._score(*one) for one in likeliest])
 
     def _score(self, token: int, logprob: float) -> TokenScore:
         raw = self.token_bytes[token]

@@ -8,7 +8,7 @@ from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from gpt_server.services.common.errors import InvalidField, UnsupportedFeature, WrongModelKind
-from gpt_server.services.llm.engine import Chat, Message, Reasoning
+from gpt_server.services.llm.engine import Chat, Message, Part, Reasoning
 from gpt_server.services.llm.template import parameters, role, template_args, thinking
 
 #: Arguments of `apply_chat_template` itself, which are no variables of a template.
@@ -20,18 +20,31 @@ _RESERVED = frozenset(inspect.signature(PreTrainedTokenizerBase.apply_chat_templ
 
 
 def render(
-    tokenizer: PreTrainedTokenizerBase, template: str, chat: Chat, reasoning: Reasoning | None, thinks: bool
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    chat: Chat,
+    reasoning: Reasoning | None,
+    thinks: bool,
+    sees: bool = False,
 ) -> str:
-    """Returns the text of the prompt. `thinks`: the model's reasoning can be told from its answer.
+    """Returns the text of the prompt; of a picture, the template's own mark.
+
+    Args:
+        tokenizer: renders the template.
+        template: its text.
+        chat: the conversation.
+        reasoning: what it wishes of thinking.
+        thinks: the model's reasoning can be told from its answer.
+        sees: the model takes pictures.
 
     Raises:
         WrongModelKind: there is no template.
         InvalidField: the template refuses the conversation, or an argument is not one of a template.
-        UnsupportedFeature: a part is no text, or the template cannot turn thinking on or off.
+        UnsupportedFeature: the model cannot read a part, or the template cannot turn thinking on or off.
     """
     if not template:
         raise WrongModelKind("This model has no chat template: it continues text (/v1/completions), but does not chat.")
-    messages = [_message(message, index, template) for index, message in enumerate(chat.messages)]
+    messages = [_message(message, index, template, sees) for index, message in enumerate(chat.messages)]
     continues = bool(chat.continue_final_message)
     opens = not continues if chat.add_generation_prompt is None else chat.add_generation_prompt
     tools: list[Any] | None = _tools(chat)
@@ -43,8 +56,8 @@ def render(
         raise InvalidField("chat.messages", f"the model's chat template refuses them: {error}") from error
 
 
-def _message(message: Message, index: int, template: str) -> dict[str, Any]:
-    rendered: dict[str, Any] = {"role": role(message, template), "content": _text(message, index)}
+def _message(message: Message, index: int, template: str, sees: bool) -> dict[str, Any]:
+    rendered: dict[str, Any] = {"role": role(message, template), "content": _content(message, index, sees)}
     if message.name:
         rendered["name"] = message.name
     if message.tool_call_id:
@@ -59,12 +72,20 @@ def _message(message: Message, index: int, template: str) -> dict[str, Any]:
     return rendered
 
 
-def _text(message: Message, index: int) -> str:
-    for at, part in enumerate(message.content):
-        for kind in ("image", "audio", "file"):
-            if getattr(part, kind) is not None:
-                raise UnsupportedFeature(f"chat.messages[{index}].content[{at}]", f"this model reads text, no {kind}")
-    return "".join(part.text or "" for part in message.content)
+def _content(message: Message, index: int, sees: bool) -> str | list[dict[str, Any]]:
+    parts = [_part(part, f"chat.messages[{index}].content[{at}]", sees) for at, part in enumerate(message.content)]
+    if all(part["type"] == "text" for part in parts):
+        return "".join(part["text"] for part in parts)
+    return parts
+
+
+def _part(part: Part, path: str, sees: bool) -> dict[str, Any]:
+    if part.text is not None:
+        return {"type": "text", "text": part.text}
+    if part.image is not None and sees:
+        return {"type": "image"}
+    kind = next(name for name in ("image", "audio", "file") if getattr(part, name) is not None)
+    raise UnsupportedFeature(path, f"this model reads text{' and pictures' if sees else ''}, no {kind}")
 
 
 def _parsed(arguments: str) -> Any:

@@ -7,7 +7,7 @@ from gpt_server.services.llm.engine import Delta, Finished, Output, TokenLogprob
 
 
 class Collector:
-    """Merges what the model's thread sends into one output. Used on the event loop only."""
+    """Merges what a library's thread sends into one output. Used on the event loop only."""
 
     def __init__(self) -> None:
         self._deltas: dict[int, Delta] = {}
