@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 import torch
 import xgrammar
@@ -194,9 +195,14 @@ class Scheduler:
 
     def _prefill_chunk(self, job: Job, room: int) -> int:
         done = self._prompt.get_seq_length()
-        chunk = job.plan.prompt_token_ids[done : done + room]
-        positions = torch.arange(done, done + len(chunk), device=self._model.device)[None]
-        step = {"past_key_values": self._prompt, "position_ids": positions}
+        step: dict[str, Any] = {"past_key_values": self._prompt}
+        if job.plan.media:
+            # Whole, since pictures cannot be cut; the model knows the positions of their tokens.
+            chunk = job.plan.prompt_token_ids
+            step |= self._model.placed(job.plan.media)
+        else:
+            chunk = job.plan.prompt_token_ids[done : done + room]
+            step["position_ids"] = torch.arange(done, done + len(chunk), device=self._model.device)[None]
         rows = [(chunk, job.plan.request.adapter)]
         if job.plan.prompt_logprobs is None:
             logits = self._model.forward(rows, **step)
@@ -234,7 +240,7 @@ class Scheduler:
             job.prompt_scores = []
         going_on = [row for row in job.rows if row.finish is None]
         if going_on:
-            self._cache.add(self._prompt, len(going_on))
+            self._cache.add(self._prompt, len(going_on), self._model.position_shift() if plan.media else 0)
             self._rows += [(row, job) for row in going_on]
         self._tell([job])
 
