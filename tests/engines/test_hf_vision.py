@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.engines.asking import Subject, ask, greedy, request
+from tests.engines import asking
+from tests.engines.asking import Subject, ask, greedy
 from tests.engines.hf_model import running
-from tests.engines.tiny import vision_model
+from tests.engines.tiny import llava_model, vision_model
 from tests.engines.vision_suite import TOKENS, VisionSuite, about, picture
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=[vision_model, llava_model], ids=lambda make: make.__name__)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("models") / "vision"
-    vision_model(made)
+    request.param(made)
     return made
 
 
@@ -33,7 +34,7 @@ class TestHF(VisionSuite):
         options = greedy(TOKENS, ignore_eos=True)
         wanted = [
             about(picture("red"), sampling=options),
-            request(text="Hello", sampling=options),
+            asking.request(text="Hello", sampling=options),
             about(picture("blue", size=(120, 40)), picture("green"), sampling=options),
         ]
         alone = [(await ask(subject.engine, one)).token_ids() for one in wanted]
