@@ -5,21 +5,29 @@ import io
 from PIL import Image as Pictures
 from PIL import ImageOps
 
-from gpt_server.services.common.errors import InvalidMedia
+from gpt_server.services.common.errors import InvalidField, InvalidMedia
 from gpt_server.services.llm.engine import Chat, Image
 
 #: A picture of more is refused before it is decoded: a small file can hold a very large one.
 MAX_PIXELS = 64 * 1024 * 1024
 
 
-def of_chat(chat: Chat) -> list[Pictures.Image]:
-    """Returns the pictures of a conversation in their order, decoded. Raises as `decode`."""
-    return [
-        decode(part.image, f"chat.messages[{i}].content[{at}].image.media.content")
+def of_chat(chat: Chat, most: int | None = None) -> list[Pictures.Image]:
+    """Returns the pictures of a conversation in their order, decoded.
+
+    Raises:
+        InvalidField: there are more than `most`.
+        InvalidMedia: as `decode`.
+    """
+    shown = {
+        f"chat.messages[{i}].content[{at}].image.media.content": part.image
         for i, turn in enumerate(chat.messages)
         for at, part in enumerate(turn.content)
         if part.image is not None
-    ]
+    }
+    if most is not None and len(shown) > most:
+        raise InvalidField("chat.messages", f"has {len(shown)} images; at most {most} are allowed")
+    return [decode(image, path) for path, image in shown.items()]
 
 
 def decode(image: Image, path: str) -> Pictures.Image:

@@ -45,6 +45,37 @@ def vision_model(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def llava_model(folder: Path) -> None:
+    """Writes a LLaVA of random weights: other than in Qwen's models, positions count tokens, of pictures too."""
+    torch.manual_seed(0)
+    tokenizer = _tokenizer()
+    image, end = (tokenizer.convert_tokens_to_ids(token) for token in ("<|image_pad|>", "<|im_end|>"))
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"vocab_size": len(tokenizer), "hidden_size": 128, "intermediate_size": 256, "max_position_embeddings": 1024}
+    vision = {"hidden_size": 64, "intermediate_size": 128, "image_size": 64, "patch_size": 16, "projection_dim": 64}
+    config = transformers.LlavaConfig(
+        vision_config=transformers.CLIPVisionConfig(**vision, **sizes),
+        text_config=transformers.LlamaConfig(**text, **sizes, eos_token_id=end),
+        image_token_id=image,
+    )
+    model = transformers.LlavaForConditionalGeneration(config)
+    for name, weights in model.named_parameters():
+        if weights.ndim > 1 and "embed_tokens" not in name:
+            torch.nn.init.normal_(weights, std=weights[0].numel() ** -0.5)
+    model.generation_config = transformers.GenerationConfig(eos_token_id=end)
+    model.save_pretrained(folder)
+    transformers.LlavaProcessor(
+        transformers.CLIPImageProcessor(size={"height": 64, "width": 64}, crop_size={"height": 64, "width": 64}),
+        tokenizer,
+        patch_size=16,
+        vision_feature_select_strategy="default",
+        chat_template=TEMPLATE,
+        image_token="<|image_pad|>",
+        num_additional_image_tokens=1,
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
 def _tokenizer() -> Any:
     """Bytes and the special tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -1,13 +1,14 @@
 """A request, checked and with every default filled in: what the scheduler needs to run it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+import torch
 import xgrammar
 
-from gpt_server.services.common.errors import ContextLengthExceeded, InvalidField, UnsupportedFeature
-from gpt_server.services.llm import grammar
+from gpt_server.services.common.errors import InvalidField, UnsupportedFeature
+from gpt_server.services.llm import grammar, pictures
 from gpt_server.services.llm.engine import Chat, GenerateRequest, Prepared, Reasoning, Sampling, TokenizeRequest
 from gpt_server.services.llm.engines.hf.model import LoadedModel
 from gpt_server.services.llm.engines.hf.sampling import SamplingPlan
@@ -17,6 +18,7 @@ from gpt_server.services.llm.prompt import (
     bad_words,
     check_ids,
     check_sampled_ids,
+    fit,
     reasoning_is_closed,
     reasoning_is_open,
 )
@@ -45,6 +47,8 @@ class Plan(Prepared):
     thinking_budget: int | None = None
     end_thinking: Sequence[int] = ()
     grammar: xgrammar.CompiledGrammar | None = None
+    #: What the model is given beside the ids of a prompt with pictures, as its processor has made it.
+    media: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def may_need_grammar(self) -> bool:
@@ -65,15 +69,15 @@ class Planner:
         # `cache_salt` is honoured as it is: nothing of a prompt is kept for later requests.
         check_sampled_ids(request.sampling, self._model.details.vocab_size)
         text = request.text if request.chat is None else self._render(request.chat, request.reasoning)
+        media: Mapping[str, torch.Tensor] = {}
         if text is None:
-            prompt = self._check_ids("token_ids.ids", request.token_ids or ())
+            prompt = list(self._check_ids("token_ids.ids", request.token_ids or ()))
         else:
-            prompt = self._encode(text, _special(request))
-        if not prompt:
-            raise InvalidField("text" if request.text is not None else "chat.messages", "the prompt has no tokens")
+            prompt, media = self._inputs(text, request)
         sampling = request.sampling
-        prompt = self._truncated(prompt, request)
-        plan = Plan(request, prompt, sampling.n or 1, self._sampling(sampling, len(prompt)), sampling.prompt_logprobs)
+        prompt, max_tokens = fit(request, prompt, self._model.details.max_context_tokens, not media)
+        plan = Plan(request, prompt, sampling.n or 1, self._sampling(sampling, max_tokens), sampling.prompt_logprobs)
+        plan.media = media
         if request.chat is not None:
             self._plan_parsing(plan, request.chat, text or "")
         return plan
@@ -92,7 +96,7 @@ class Planner:
     def tokenize(self, request: TokenizeRequest) -> Sequence[int]:
         """Returns the ids of a prompt."""
         text = (request.text or "") if request.chat is None else self._render(request.chat, None)
-        return self._encode(text, _special(request))
+        return self._inputs(text, request)[0]
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Returns the text of ids, special tokens included."""
@@ -103,19 +107,31 @@ class Planner:
         check_ids(field, token_ids, self._model.details.vocab_size)
         return token_ids
 
-    def _truncated(self, prompt: Sequence[int], request: GenerateRequest) -> Sequence[int]:
-        kept = request.truncate_prompt_tokens
-        if kept == -1:
-            kept = self._model.details.max_context_tokens - (request.sampling.max_tokens or 1)
-        # Without room for any token the prompt stays, and is too long.
-        return prompt if kept is None or kept < 1 else prompt[-kept:]
+    def _inputs(
+        self, text: str, request: GenerateRequest | TokenizeRequest
+    ) -> tuple[list[int], Mapping[str, torch.Tensor]]:
+        """Returns the ids of a prompt, and what else the model is given for its pictures."""
+        model, special = self._model, _special(request)
+        shown = pictures.of_chat(request.chat, model.max_images) if request.chat else []
+        if not shown:
+            return self._encode(text, special), {}
+        made = model.processor(text=[text], images=shown, return_tensors="pt", add_special_tokens=special)
+        media = {name: value for name, value in made.items() if name not in ("input_ids", "attention_mask")}
+        return made["input_ids"][0].tolist(), media
 
     def _encode(self, text: str, special: bool) -> list[int]:
         return list(self._model.tokenizer(text, add_special_tokens=special)["input_ids"])
 
     def _render(self, chat: Chat, reasoning: Reasoning | None) -> str:
         model = self._model
-        return render(model.tokenizer, model.details.chat_template, chat, reasoning, model.reasoning_parser is not None)
+        return render(
+            model.tokenizer,
+            model.details.chat_template,
+            chat,
+            reasoning,
+            model.reasoning_parser is not None,
+            model.processor is not None,
+        )
 
     def _plan_parsing(self, plan: Plan, chat: Chat, prompt: str) -> None:
         mode = chat.tool_choice.mode if chat.tool_choice else "auto"
@@ -134,11 +150,8 @@ class Planner:
             plan.thinking_budget = plan.request.reasoning.max_tokens
             plan.end_thinking = self._encode(parser.end, special=False)
 
-    def _sampling(self, given: Sampling, prompt_tokens: int) -> SamplingPlan:
+    def _sampling(self, given: Sampling, max_tokens: int) -> SamplingPlan:
         details = self._model.details
-        room = details.max_context_tokens - prompt_tokens
-        if room < (given.max_tokens or 1):
-            raise ContextLengthExceeded(details.max_context_tokens, prompt_tokens, given.max_tokens or 0)
         default = details.default_sampling
         eos = () if given.ignore_eos else details.eos_token_ids
         end_ids = (*eos, *given.stop_token_ids)
@@ -150,7 +163,7 @@ class Planner:
             top_k=_first(given.top_k, default.top_k, 0),
             min_p=_first(given.min_p, default.min_p, 0.0),
             min_tokens=given.min_tokens or 0,
-            max_tokens=given.max_tokens or room,
+            max_tokens=max_tokens,
             seed=given.seed,
             presence_penalty=given.presence_penalty or 0.0,
             frequency_penalty=given.frequency_penalty or 0.0,
