@@ -41,15 +41,21 @@ test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM; gRP
 test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted; a real S3 server
 	@consul=$$(tools/go_tool.sh consul) && gateway=$$(tools/go_tool.sh versitygw) && PATH="$${consul%/*}:$${gateway%/*}:$$PATH" $(BIN)/pytest tests/cluster
 
+test-chart: env-dev ## the Helm chart, linted, rendered and held against the programs' own checks
+	@helm=$$(tools/go_tool.sh kubernetes helm) && PATH="$${helm%/*}:$$PATH" $(BIN)/pytest tests/kubernetes --ignore=tests/kubernetes/test_install.py
+
 test-kubernetes: env-dev ## the Helm chart on a real control plane, its commands on real processes
 	@tools/engine_env.sh vllm
 	@first=$$(tools/go_tool.sh kubernetes) && PATH="$${first%/*}:$$PATH" $(BIN)/pytest tests/kubernetes
 
-test-all: env-dev ## everything, in two lines side by side; what CI runs after lint
-	@$(MAKE) -j2 --output-sync=target test test-beside
+test-all: env-dev ## everything but test-kubernetes, in two lines side by side; what CI runs after lint
+	@$(MAKE) -j2 --output-sync=target test-here test-beside
 
-test-beside: # what test-all runs beside test, one after another
-	@$(MAKE) -j1 test-install test-clients test-cluster test-kubernetes test-engines
+test-here: # what test-all runs on one line
+	@$(MAKE) -j1 test test-engines
+
+test-beside: # and on the other
+	@$(MAKE) -j1 test-install test-clients test-cluster test-chart
 
 tools: ## build what test-cluster needs, Consul and an S3 server, outside this folder: minutes, once
 	@tools/go_tool.sh consul

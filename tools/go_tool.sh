@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Builds the Go programs that tools/NAME/go.mod pins, unless they are there already, and prints the path of the first. They
 # lie outside the checkout, since a first build takes minutes: ${XDG_CACHE_HOME:-~/.cache}/gpt-server/tools/NAME-VERSION/.
-# A program is called as its package, or as the comment on its `tool` line says.
+# A program is called as its package, or as the comment on its `tool` line says. With a second argument it builds that one
+# of the programs alone, into a folder of its own.
 set -euo pipefail
 cd "$(dirname "$0")/$1"
 name=$1
 tools=$(awk '$1 == "tool" { n = split($2, part, "/"); print $2, ($3 == "//" ? $4 : part[n]) }' go.mod)
+if [ $# -gt 1 ]; then tools=$(grep " $2$" <<<"$tools") name+=-$2; fi
 first=${tools%%$'\n'*} package=${first% *} program=${first#* }
 version=$(awk -v package="$package" '$2 ~ /^v[0-9]/ && index(package, $1) == 1 { print $2; exit }' go.mod)
 ldflags="-s -w -X k8s.io/component-base/version.gitVersion=$version" # Kubernetes must say which it is; others have no such
-[ "$tools" = "$first" ] || version+=+$(sha256sum go.sum | head -c 8) # of several, any may have changed
+[ $# -eq 1 ] && [ "$tools" = "$first" ] || version+=+$(sha256sum go.sum | head -c 8) # of several, any may have changed
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/gpt-server/tools/$name-${version#v}
 
 if [ ! -x "$folder/$program" ]; then
