@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 CODE := edge services launcher tools models tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-install test-engines test-clients test-cluster tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
+.PHONY: help run test test-install test-engines test-clients test-cluster test-images tools test-all test-beside lint format protos docs lock bench bench-edge bench-embed bench-hf bench-image bench-vllm bench-routing bench-cluster env env-dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster --ignore=tests/images
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
@@ -36,6 +36,9 @@ test-clients: env-dev ## openai's SDKs, LangChain, Vercel's AI SDK, LiteLLM
 
 test-cluster: env-dev ## the real Consul, replicas and edges that are killed and restarted; a real S3 server
 	@consul=$$(tools/go_tool.sh consul) && gateway=$$(tools/go_tool.sh versitygw) && PATH="$${consul%/*}:$${gateway%/*}:$$PATH" $(BIN)/pytest tests/cluster
+
+test-images: env-dev ## container images, really built and run; minutes and 7 GB the first time
+	$(BIN)/pytest tests/images
 
 test-all: env-dev ## everything, in two lines side by side; what CI runs after lint
 	@$(MAKE) -j2 --output-sync=target test test-beside
