@@ -1,7 +1,7 @@
 """A container of an image: run by crun, an OCI runtime, as the image's own configuration says.
 
-Its root file system is read-only, it has no capabilities and cannot get any, and it is process 1 of its own. The network
-is this machine's.
+Its root file system is read-only, it has no capabilities and cannot get any, and it is process 1 of its own. The
+network is this machine's.
 """
 
 import asyncio

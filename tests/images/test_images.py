@@ -40,7 +40,7 @@ def test_it_has_the_libraries_of_its_lock_and_ours(image: Image) -> None:
     lock = (ROOT / "requirements" / f"{TARGETS[image.name]['args']['LOCK']}.lock").read_text(encoding="utf-8")
     locked = {normal(name) for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
     (site,) = image.root.glob("opt/gpt-server/lib/python3*/site-packages")
-    installed = {normal(folder.name.rsplit("-", 1)[0]) for folder in site.glob("*.dist-info")}
+    installed = {normal(folder.name.split("-")[0]) for folder in site.glob("*.dist-info")}
     assert "gpt-server" in installed
     assert installed - {"gpt-server"} <= locked
     assert ("torch" in installed) == (image.name != "edge")
@@ -75,9 +75,5 @@ def test_nothing_of_the_build_is_left(image: Image) -> None:
 def test_layers_are_ordered_by_how_often_they_change(image: Image) -> None:
     """The last layers are ours alone: another release sends no library again."""
     steps = [step["created_by"] for step in image.inspected["OCIv1"]["history"] if not step.get("empty_layer")]
-    order = [
-        next(i for i, step in enumerate(steps) if word in step)
-        for word in ("requirements.lock", "pip sync", "pip install")
-    ]
-    assert order == sorted(order)
-    assert order[-1] == len(steps) - 1
+    order = [next(i for i, step in enumerate(steps) if word in step) for word in ("pip sync", "pip install")]
+    assert order == [len(steps) - 2, len(steps) - 1]
