@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-REFERENCE = "vLLM's server"
+#: A library's own server, which the others are compared with.
+REFERENCES = ("vLLM's server", "SGLang's server")
 
 
 def as_table(rows: Mapping[str, Mapping[str, float]]) -> str:
@@ -17,9 +18,10 @@ def as_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     return "\n".join([head, *lines])
 
 
-def ratios(rows: Mapping[str, Mapping[str, float]], reference: str = REFERENCE) -> str:
-    """Returns how each compares with the reference; nothing if that was not measured."""
-    if reference not in rows:
+def ratios(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """Returns how each compares with the reference; nothing if none was measured."""
+    reference = next((name for name in rows if name in REFERENCES), None)
+    if reference is None:
         return ""
     base = rows[reference]
     return "\n".join(

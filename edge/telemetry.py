@@ -77,6 +77,12 @@ class Telemetry:
         self._waiting = Gauge(
             name + "requests_waiting", "Requests that no replica has taken yet.", ["model"], registry=registry
         )
+        self._wanted = Gauge(
+            name + "model_wanted_timestamp_seconds",
+            "When a request last found no replica that is ready, in Unix time: a model scaled to zero is woken by it.",
+            ["model"],
+            registry=registry,
+        )
         self._duration = Histogram(
             name + "request_duration_seconds",
             "From the request to the end of its answer.",
@@ -167,6 +173,10 @@ class Telemetry:
         self._requests.labels(model, key_name, exchange.reason).inc()
         first_token_s = None
         if model:
+            if exchange.reason == "model_loading":
+                self._wanted.labels(
+                    model
+                ).set_to_current_time()  # a request that is refused at once waits for no scrape
             self._in_flight.labels(model).dec()
             self._duration.labels(model).observe(duration_s)
             self._prompt_tokens.labels(model, key_name).inc(exchange.prompt_tokens)

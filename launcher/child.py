@@ -10,7 +10,7 @@ import ctypes
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,11 @@ class Child:
             await asyncio.sleep(POLL_S)
         ports: dict[str, Any] = json.loads(announce.read_text(encoding="utf-8"))
         return ports
+
+    async def knows(self, models: Iterable[str]) -> bool:
+        """Says whether the process, an edge, has each of these models ready."""
+        answer = await admin.readiness(self.ports["admin"]) if "admin" in self.ports else None
+        return answer is not None and all(answer.models.get(name) == "ready" for name in models)
 
     async def _is_ready(self) -> bool:
         answer = await admin.readiness(self.ports["admin"])

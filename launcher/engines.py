@@ -59,6 +59,8 @@ class Engine:
 ENGINES: Sequence[Engine] = (
     Engine("llm", "hf", "transformers", "llm-hf"),
     Engine("llm", "vllm", "vllm", "vllm"),
+    Engine("llm", "sglang", "sglang", "sglang"),
+    Engine("llm", "lmdeploy", "lmdeploy", "lmdeploy"),
     Engine("llm", "fake"),
     Engine("embed", "sentence_transformers", "sentence_transformers", "embed-sentence-transformers"),
     Engine("embed", "vllm", "vllm", "vllm"),
@@ -84,6 +86,8 @@ LOCKS: Mapping[str, tuple[str, str]] = {
     "image-diffusers": ("image-diffusers.lock", "image-diffusers.lock"),
     "embed-infinity": ("embed-infinity.lock", "embed-infinity.lock"),
     "vllm": ("vllm-cpu.lock", "vllm-cuda.lock"),
+    "sglang": ("sglang-cpu.lock", "sglang-cuda.lock"),
+    "lmdeploy": ("lmdeploy-cpu.lock", "lmdeploy-cuda.lock"),
     "vllm-omni": ("vllm-omni-cuda.lock", "vllm-omni-cuda.lock"),  # it does not run without a GPU
 }
 

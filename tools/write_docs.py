@@ -1,5 +1,6 @@
 """Writes the reference pages of docs/ that are made from the code: `make docs`. A test compares them with the code."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from gpt_server.services.embed import metrics as _entered_by_embed  # noqa: F401
 from gpt_server.services.image import metrics as _entered_by_image  # noqa: F401
 from gpt_server.services.llm import metrics as _entered_in_table  # noqa: F401
 from tests.engines.abilities import ABILITIES, Abilities, field_paths
+from tools.chart_schema import section_defaults, values_schema
+from tools.chart_values import ChartValues
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = "<!-- Made by `make docs` from the code. -->\n"
@@ -264,7 +267,23 @@ def _json(value: Any) -> str:
     return f"`{value}`".replace("True", "true").replace("False", "false").replace("'", '"')
 
 
+def chart_values() -> str:
+    """Every key of the Helm chart's values."""
+    return f"""{MADE}
+# Values of the Helm chart
+
+Unknown keys are refused, by their path. What `gpt-server up` reads may stand in the values as it is; `local` of a model
+and `edge.host`, `edge.port`, `edge.processes` are for one machine and change nothing here. How it all fits together:
+[README.md](README.md).
+
+{table("key | type | default | meaning", settings_rows(ChartValues))}
+"""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
+    "../deploy/values.md": chart_values,
+    "../deploy/helm/gpt-server/values.schema.json": lambda: json.dumps(values_schema(), indent=1) + "\n",
+    "../deploy/helm/gpt-server/defaults.json": lambda: json.dumps(section_defaults(), indent=1) + "\n",
     "configuration.md": configuration,
     "errors.md": errors,
     "fields.md": request_fields,

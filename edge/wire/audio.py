@@ -50,6 +50,11 @@ def usage(finished: pb.TranscriptionFinished) -> dict[str, Any]:
     return {"type": "tokens", **_tokens(finished.usage.prompt_tokens, finished.usage.completion_tokens)}
 
 
+def stream_usage(finished: pb.TranscriptionFinished) -> dict[str, Any]:
+    """Returns the field of a stream's last event: OpenAI has it for models that count tokens, and none for others."""
+    return {"usage": usage(finished)} if finished.HasField("usage") else {}
+
+
 def event(kind: str, **fields: Any) -> bytes:
     """Returns one event of a stream."""
     return b"data: " + orjson.dumps({"type": kind, **fields}) + b"\n\n"

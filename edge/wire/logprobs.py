@@ -13,7 +13,7 @@ def chat_logprobs(logprobs: Sequence[TokenLogprob], as_ids: bool) -> dict[str, A
     """Returns the `logprobs` of a chat choice. `as_ids`: tokens are written as `token_id:N`."""
 
     def score(one: TokenScore) -> dict[str, Any]:
-        return {"token": _name(one, as_ids), "logprob": _finite(one.logprob), "bytes": list(one.token_bytes)}
+        return {"token": _name(one, as_ids), "logprob": _finite(one.logprob), "bytes": list(one.raw_bytes)}
 
     content = [score(item.sampled) | {"top_logprobs": [score(one) for one in item.top]} for item in logprobs]
     return {"content": content, "refusal": None}
@@ -68,7 +68,7 @@ class CompletionLogprobs:
             fields["token_logprobs"].append(_finite(item.sampled.logprob))
             fields["top_logprobs"].append({_name(one, self._as_ids): _finite(one.logprob) for one in scores})
             fields["text_offset"].append(self._offset)
-            self._offset += len(self._decoder.decode(item.sampled.token_bytes))
+            self._offset += len(self._decoder.decode(item.sampled.raw_bytes))
         return fields
 
 

@@ -49,6 +49,12 @@ class GrpcSettings(Section):
         "need none. Read again when it changes. Unset: everyone may call.",
     )
     default_timeout_s: float = Field(default=600.0, gt=0, description="Deadline of calls that bring none, in seconds.")
+    max_connection_age_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Age in seconds after which a connection takes no new calls, so that clients look their name up "
+        "again and find new replicas; calls that run go on. Unset: none.",
+    )
     tls: TlsSettings | None = Field(default=None, description="Credentials. Unset: plain text.")
 
 

@@ -81,7 +81,9 @@ class GrpcServer(Generic[E]):
 
 
 def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
+    age_s = settings.max_connection_age_s
     return [
+        *((("grpc.max_connection_age_ms", round(age_s * 1000)),) if age_s else ()),
         ("grpc.so_reuseport", 0),  # else a second process binds the same port and takes half of the calls
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         # A burst of calls is for admission to refuse, in its own words; gRPC would drop them at random.

@@ -7,10 +7,10 @@ environment when it is imported.
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any
 
 from gpt_server.services.common.arguments import LibraryArguments
+from gpt_server.services.common.devices import check_sizes, shared_out
 from gpt_server.services.common.engines import EngineConfig, Problem
 
 #: What vLLM is told, where the operator has not set it.
@@ -37,7 +37,7 @@ DEFAULTS: Mapping[str, Any] = {
     "scheduling_policy": "priority",
     "use_tqdm_on_load": False,
 }
-#: Sizes whose product is the number of GPUs of one replica.
+#: Sizes whose product is the number of GPUs of one replica, tensor parallel first.
 PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "prefill_context_parallel_size")
 
 #: How often an idle engine is asked whether it still lives; calls that run notice at once.
@@ -56,10 +56,7 @@ def vllm_arguments(
 
 def parallel_sizes(config: EngineConfig) -> dict[str, int]:
     """Returns the sizes that `engine_args` say; unsaid, the tensor parallel size is what makes use of all GPUs."""
-    said = {name: config.engine_args[name] for name in PARALLEL if name in config.engine_args}
-    if "tensor_parallel_size" not in said and config.gpus:
-        said["tensor_parallel_size"] = max(1, config.gpus // prod(said.values()))
-    return said
+    return shared_out(config, PARALLEL)
 
 
 def check_devices(config: EngineConfig, is_for_cpu: bool) -> Sequence[Problem]:
@@ -70,11 +67,7 @@ def check_devices(config: EngineConfig, is_for_cpu: bool) -> Sequence[Problem]:
         return []
     if not config.gpus:
         return [Problem("gpus", "this vLLM is built for GPUs: set it to 1 or more")]
-    sizes = parallel_sizes(config)
-    if (wanted := prod(sizes.values())) != config.gpus:
-        said = " × ".join(f"{name} {size}" for name, size in sizes.items())
-        return [Problem("gpus", f"is {config.gpus}, but {said} makes {wanted}")]
-    return []
+    return check_sizes(config, parallel_sizes(config))
 
 
 async def watch(llm: Any, died: asyncio.Event) -> None:

@@ -194,7 +194,7 @@ class TokenScore:
     token_id: int
     logprob: float
     token: str
-    token_bytes: bytes
+    raw_bytes: bytes
 
 
 @dataclass(frozen=True, slots=True)

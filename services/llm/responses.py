@@ -121,9 +121,7 @@ def _token_logprob(logprob: TokenLogprob) -> pb.TokenLogprob:
 
 
 def _token_score(score: TokenScore) -> pb.TokenScore:
-    return pb.TokenScore(
-        token_id=score.token_id, logprob=score.logprob, token=score.token, token_bytes=score.token_bytes
-    )
+    return pb.TokenScore(token_id=score.token_id, logprob=score.logprob, token=score.token, raw_bytes=score.raw_bytes)
 
 
 def _finished(finished: Finished, queue_s: float) -> pb.Finished:
@@ -131,9 +129,7 @@ def _finished(finished: Finished, queue_s: float) -> pb.Finished:
     return pb.Finished(
         choices=[_choice_finish(choice) for choice in finished.choices],
         usage=_usage(finished.usage),
-        timings=usage_pb2.Timings(
-            queue_s=queue_s + timings.queue_s, prefill_s=timings.prefill_s, decode_s=timings.decode_s
-        ),
+        timings=pb.Timings(queue_s=queue_s + timings.queue_s, prefill_s=timings.prefill_s, decode_s=timings.decode_s),
     )
 
 

@@ -1,7 +1,9 @@
 """What can be said of a model without its library: whether its adapters are such, and what it can do."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gpt_server.services.llm.engine import Capability, EngineConfig, Problem
 
@@ -16,6 +18,14 @@ def check_adapters(config: EngineConfig) -> Sequence[Problem]:
     if config.adapter_folder is not None and not config.adapter_folder.is_dir():
         problems.append(Problem("adapter_folder", f"no such folder: {config.adapter_folder}"))
     return problems
+
+
+def known_adapters(config: EngineConfig) -> Sequence[Mapping[str, Any]]:
+    """Returns what each adapter says of itself that is configured or lies in the folder of more."""
+    files = [Path(folder) / "adapter_config.json" for folder in config.adapters.values()]
+    if config.adapter_folder is not None:
+        files += config.adapter_folder.glob("*/adapter_config.json")
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
 def capabilities(*, chats: bool, reasons: bool, calls: bool, sees: bool = False) -> frozenset[Capability]:

@@ -1,4 +1,4 @@
-"""One stack for all clients: a chat model, and fake engines: where a pace or a fault is needed, and for vectors."""
+"""One stack for all clients: models of the demo; fake engines where a pace or a fault is needed, and for vectors."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,11 +19,17 @@ KEY = "none"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 CHAT = "demo-chat"
 """The chat model. The tests assume no more than that it can add, call a tool and fill in a form."""
-CHAT_SECTION = {"engine": "hf", "model": str(ROOT / "models" / "demo" / "chat")}
+EMBED, EAR, VOICE, IMAGE = "demo-embed", "demo-ear", "demo-voice", "demo-image"
 FAKE = "org/fake"
 FAKE_SECTION = {"engine": "fake", "model": "none", "names": [FAKE], "limits": {"max_running": 1, "max_queued": 0}}
 VECTORS = "fake-vectors"
 VECTORS_SECTION = {"service": "embed", "engine": "fake", "model": "none"}
+DEMO = ROOT / "launcher" / "demo.yaml"
+DEMO_MODELS: dict[str, dict[str, object]] = {
+    name: {key: str(DEMO.parent / value) if str(value).startswith("../") else value for key, value in section.items()}
+    for name, section in yaml.safe_load(DEMO.read_text())["models"].items()
+}
+"""The demo's sections, for a configuration that lies elsewhere."""
 EDGE_PROCESS, FAKE_PROCESS = "edge-0", "fake-0"
 
 
@@ -86,8 +92,9 @@ def script(**fake: object) -> dict[str, object]:
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """`gpt-server up` with all models. TEST_CHAT_MODEL, in YAML, changes keys of the chat model's section."""
     folder = tmp_path_factory.mktemp("clients")
-    changes = yaml.safe_load(os.environ.get("TEST_CHAT_MODEL", "{}"))
-    models = {CHAT: {**CHAT_SECTION, "names": [CHAT], **changes}, "fake": FAKE_SECTION, VECTORS: VECTORS_SECTION}
+    changes: dict[str, object] = yaml.safe_load(os.environ.get("TEST_CHAT_MODEL", "{}"))
+    models: dict[str, object] = {**DEMO_MODELS, "fake": FAKE_SECTION, VECTORS: VECTORS_SECTION}
+    models[CHAT] = {**DEMO_MODELS[CHAT], "names": [CHAT], **changes}
     config = folder / "stack.yaml"
     config.write_text(yaml.safe_dump({"edge": {"port": 0}, "hub": {"offline": True}, "models": models}))
     async with stack(folder, "-c", str(config), env={"GPT_SERVER_API_KEYS": f"tests:{KEY}"}) as up:

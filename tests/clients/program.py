@@ -14,6 +14,7 @@ from tests.clients.environments import command
 PRICES = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 """For the environment of programs: LiteLLM would else ask another host for a table of prices."""
 LIMIT_S = 120.0  # only so that a failure ends
+LONGEST_LINE_BYTES = 1 << 22  # a reply may hold a sound or a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ async def running(name: str, base_url: str, key: str, log: Path) -> AsyncIterato
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=file,
+            limit=LONGEST_LINE_BYTES,
         )
     try:
         yield Program(name, process, log)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import CHAT, FAKE, VECTORS, script
+from tests.clients.conftest import CHAT, DEMO_MODELS, FAKE, VECTORS, script
 from tests.clients.marks import clients
 from tests.clients.program import Program
 
@@ -131,5 +131,5 @@ async def test_several_choices_in_a_stream(client: Program) -> None:
 @clients("models")
 async def test_models(client: Program) -> None:
     reply = await client.answer("models", model=FAKE)
-    assert {CHAT, FAKE, VECTORS} == set(reply["listed"])
+    assert {*DEMO_MODELS, FAKE, VECTORS} == set(reply["listed"])
     assert reply["one"] == FAKE

@@ -8,7 +8,13 @@ import pytest
 from tools.write_docs import DOCS, PAGES
 
 ROOT = DOCS.parent
-PROSE = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / "protos" / "README.md", *(ROOT / "models").rglob("*.md")]
+PROSE = [
+    *ROOT.glob("*.md"),
+    *DOCS.glob("*.md"),
+    ROOT / "protos" / "README.md",
+    *(ROOT / "deploy").glob("*.md"),
+    *(ROOT / "models").rglob("*.md"),
+]
 
 
 @pytest.mark.parametrize("name", PAGES)

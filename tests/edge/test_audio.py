@@ -79,6 +79,8 @@ async def test_a_transcript_as_a_stream(sdk: openai.AsyncOpenAI) -> None:
     events: list[Any] = [event async for event in stream]
     assert "".join(event.delta for event in events[:-1]) == events[-1].text == TEXT
     assert [event.type for event in events] == ["transcript.text.delta"] * 3 + ["transcript.text.done"]
+    # The SDK's own types, checked strictly, are right about every event: usage, if any, is in tokens.
+    assert [type(event).model_validate(event.to_dict()).type for event in events] == [event.type for event in events]
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # by OpenAI, not by those who use it

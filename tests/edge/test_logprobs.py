@@ -7,7 +7,7 @@ from gpt_server.llm.v1.llm_service_pb2 import TokenLogprob, TokenScore
 def token(number: int, content: bytes, logprob: float = -1.0, *top: TokenScore) -> TokenLogprob:
     """A token that was sampled."""
     text = content.decode(errors="replace")
-    score = TokenScore(token_id=number, token=text, token_bytes=content, logprob=logprob)
+    score = TokenScore(token_id=number, token=text, raw_bytes=content, logprob=logprob)
     return TokenLogprob(sampled=score, top=top)
 
 

@@ -29,18 +29,23 @@ _NO_MODEL = "there is no distribution to shape"
 
 ABILITIES: Mapping[str, Abilities] = {
     "hf": Abilities(
-        refuses=frozenset(
-            {
-                "chat.messages.content.image.media",
-                "chat.messages.content.image.detail",
-                "chat.messages.content.audio",
-                "chat.messages.content.file",
-            }
-        ),
-        harmless={"cache_salt": "no prompt is kept for later requests"},
+        refuses=frozenset({"chat.messages.content.audio", "chat.messages.content.file"}),
+        harmless={
+            "cache_salt": "no prompt is kept for later requests",
+            "chat.messages.content.image.detail": "the model's own processor sizes pictures",
+        },
     ),
     "vllm": Abilities(
         refuses=frozenset({"chat.messages.content.audio", "chat.messages.content.file"}),
+        harmless={"chat.messages.content.image.detail": "the model's own processor sizes pictures"},
+    ),
+    "sglang": Abilities(
+        refuses=frozenset({"chat.messages.content.audio", "chat.messages.content.file"}),
+        harmless={"chat.messages.content.image.detail": "the model's own processor sizes pictures"},
+    ),
+    # The pytorch backend, with prompts kept for later requests.
+    "lmdeploy": Abilities(
+        refuses=frozenset({"chat.messages.content.audio", "chat.messages.content.file", "priority", "cache_salt"}),
         harmless={"chat.messages.content.image.detail": "the model's own processor sizes pictures"},
     ),
     "fake": Abilities(

@@ -95,7 +95,7 @@ class FieldsSuite:
                 assert len(scores) == count
                 assert scores == sorted(scores, reverse=True)
                 assert one.sampled.logprob < 0
-                assert one.sampled.token == one.sampled.token_bytes.decode(errors="replace")
+                assert one.sampled.token == one.sampled.raw_bytes.decode(errors="replace")
             assert len(answer.logprobs(1)) == 3
 
     async def test_without_prompt_logprobs_there_are_none(self, subject: Subject) -> None:

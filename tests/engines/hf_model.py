@@ -14,10 +14,10 @@ MODEL = str(Path(__file__).parents[2] / "models" / "demo" / "chat")
 
 @asynccontextmanager
 async def running(
-    max_running: int = 8, adapters: Mapping[str, str] | None = None, **engine_args: Any
+    max_running: int = 8, adapters: Mapping[str, str] | None = None, model: str = MODEL, **engine_args: Any
 ) -> AsyncGenerator[Subject, None]:
     """Starts an engine in float32 and closes it."""
-    config = EngineConfig(MODEL, adapters or {}, max_running, engine_args={"dtype": "float32"} | engine_args)
+    config = EngineConfig(model, adapters or {}, max_running, engine_args={"dtype": "float32"} | engine_args)
     engine = HFEngine(config)
     try:
         yield Subject(engine, await engine.start())

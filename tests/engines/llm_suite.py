@@ -137,7 +137,7 @@ class LLMSuite(FieldsSuite):
             assert scores == sorted(scores, reverse=True)
             assert one.top[0] == one.sampled
             assert one.sampled.logprob <= 0
-            assert one.sampled.token == one.sampled.token_bytes.decode(errors="replace")
+            assert one.sampled.token == one.sampled.raw_bytes.decode(errors="replace")
 
     async def test_json_schema(self, subject: Subject) -> None:
         form = StructuredOutput(json_schema=json.dumps(SCHEMA))
@@ -210,7 +210,8 @@ class LLMSuite(FieldsSuite):
             assert answer.reasoning() == ""
 
     async def test_priority_is_accepted(self, subject: Subject) -> None:
-        assert (await ask(subject.engine, request(priority=-3))).text()
+        if answer := await self.answer(subject, request(priority=-3), "priority"):
+            assert answer.text()
 
     async def test_prompt_of_token_ids_is_taken_as_it_is(self, subject: Subject) -> None:
         tokens = await subject.engine.tokenize(TokenizeRequest("test", text="Hello, world"))

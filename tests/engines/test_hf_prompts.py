@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from gpt_server.services.common.errors import InvalidField, UnsupportedFeature, WrongModelKind
 from gpt_server.services.llm.engine import Chat, EngineConfig, Message, Part, Reasoning, Tool, ToolCall, ToolChoice
 from gpt_server.services.llm.engines.hf import HFEngine
-from gpt_server.services.llm.engines.hf.render import render
+from gpt_server.services.llm.render import render
 from tests.engines.hf_model import MODEL
 
 ROLES = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{{ '[assistant]' if add_generation_prompt }}"

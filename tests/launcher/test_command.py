@@ -87,8 +87,8 @@ def test_engines_list_and_refusals(tmp_path: Path) -> None:
     done = gpt_server("engines", "install", "nope", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         2,
-        "gpt-server: unknown engine 'nope'; engines: diffusers, espeak, fake, funasr, hf, infinity, pocketsphinx, "
-        "sentence_transformers, spark_tts, vllm, vllm_omni, whisper\n",
+        "gpt-server: unknown engine 'nope'; engines: diffusers, espeak, fake, funasr, hf, infinity, lmdeploy, "
+        "pocketsphinx, sentence_transformers, sglang, spark_tts, vllm, vllm_omni, whisper\n",
     )
     done = gpt_server("engines", "install", "fake", cwd=tmp_path)
     assert done.stderr == "gpt-server: the fake engine needs no environment of its own\n"

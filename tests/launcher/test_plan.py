@@ -75,8 +75,11 @@ def test_equal_configurations_are_equal_plans() -> None:
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ("hff", "models.a.engine: unknown engine 'hff'; did you mean hf? engines of llm: fake, hf, vllm"),
-        ("x", "models.a.engine: unknown engine 'x'; engines of llm: fake, hf, vllm"),
+        (
+            "hff",
+            "models.a.engine: unknown engine 'hff'; did you mean hf? engines of llm: fake, hf, lmdeploy, sglang, vllm",
+        ),
+        ("x", "models.a.engine: unknown engine 'x'; engines of llm: fake, hf, lmdeploy, sglang, vllm"),
     ],
 )
 def test_unknown_engine(engine: str, said: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 CLIENTS = ROOT / "tests" / "clients" / "locks"
+LOCKS_OF_NODE = [*sorted(CLIENTS.glob("*/package-lock.json")), ROOT / "clients" / "node" / "package-lock.json"]
 # Locks of environments in which no process of ours runs.
 WITHOUT_STUBS = {"uv.lock", "engine-tests.lock", "bench-litellm.lock"}
 
@@ -59,7 +60,7 @@ def test_lock_is_hashed_and_names_no_host(lock: Path) -> None:
             assert "--hash=sha256:" in entry, entry.split("\n")[0]
 
 
-@pytest.mark.parametrize("lock", sorted(CLIENTS.glob("*/package-lock.json")), ids=lambda lock: lock.parent.name)
+@pytest.mark.parametrize("lock", LOCKS_OF_NODE, ids=lambda lock: lock.parent.name)
 def test_lock_of_node_is_hashed_and_names_no_host(lock: Path) -> None:
     packages = json.loads(lock.read_text())["packages"]
     assert packages.pop("")["dependencies"] == json.loads((lock.parent / "package.json").read_text())["dependencies"]

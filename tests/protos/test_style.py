@@ -97,6 +97,14 @@ def test_durations_name_their_unit(field: FieldDescriptor) -> None:
         assert field.name.endswith(UNITS)
 
 
+def test_names_are_no_accessors_of_java() -> None:
+    """Java makes `getXBytes` of a string `x`, which a field `x_bytes` would have too."""
+    names = {field.full_name for field in fields()}
+    for field in fields():
+        if field.type == FieldDescriptor.TYPE_STRING:
+            assert f"{field.full_name}_bytes" not in names
+
+
 def test_enum_zero_is_never_sent() -> None:
     enums = [enum for file in FILES for enum in file.enum_types_by_name.values()]
     assert enums

@@ -19,7 +19,7 @@ def test_an_engine_is_found_by_its_own_name() -> None:
 
 
 def test_an_unknown_engine_is_answered_with_those_there_are() -> None:
-    with pytest.raises(EngineMissing, match="unknown engine 'nope'; allowed: fake, hf, vllm"):
+    with pytest.raises(EngineMissing, match="unknown engine 'nope'; allowed: fake, hf, lmdeploy, sglang, vllm"):
         load_engine(ENGINES, "nope")
 
 

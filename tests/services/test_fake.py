@@ -176,7 +176,7 @@ async def test_logprobs_are_consistent(engine: FakeEngine) -> None:
     for delta in deltas:
         (logprob,) = delta.logprobs
         assert logprob.sampled.token == delta.content
-        assert logprob.sampled.token_bytes == delta.content.encode()
+        assert logprob.sampled.raw_bytes == delta.content.encode()
         assert logprob.top[0] == logprob.sampled
         assert [score.logprob for score in logprob.top] == sorted((s.logprob for s in logprob.top), reverse=True)
         assert len({score.token_id for score in logprob.top}) == 3

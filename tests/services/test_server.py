@@ -198,3 +198,16 @@ async def test_reflection_knows_the_messages(channel: grpc.aio.Channel) -> None:
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=pb.GenerateRequest.DESCRIPTOR.full_name)
     (response,) = [response async for response in stub.ServerReflectionInfo(iter([request]))]
     assert b"GenerateRequest" in response.file_descriptor_response.file_descriptor_proto[0]
+
+
+async def test_old_connections_take_no_new_calls() -> None:
+    """A client is told to connect anew; calls go on."""
+    async with (
+        llm_service(grpc={"max_connection_age_s": 0.2}) as service,
+        grpc.aio.insecure_channel(service.address) as channel,
+    ):
+        assert await answer(channel) == "You said: hi"
+        async with asyncio.timeout(30):
+            while (state := channel.get_state()) != grpc.ChannelConnectivity.IDLE:
+                await channel.wait_for_state_change(state)
+        assert await answer(channel) == "You said: hi"

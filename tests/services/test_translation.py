@@ -40,7 +40,7 @@ PAIRS: list[tuple[type[ProtoMessage], Any]] = [
     (pb.Delta, engine.Delta),
     (pb.ChoiceFinish, engine.ChoiceFinish),
     (usage_pb2.Usage, engine.Usage),
-    (usage_pb2.Timings, engine.Timings),
+    (pb.Timings, engine.Timings),
     (pb.Finished, engine.Finished),
     (transcription_pb2.TranscriptionConfig, audio_engine.TranscriptionConfig),
     (transcription_pb2.VoiceActivity, audio_engine.VoiceActivity),

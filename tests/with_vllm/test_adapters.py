@@ -12,8 +12,8 @@ from gpt_server.services.llm.engines.vllm import VLLMEngine
 from tests.engines.adapters_suite import ADAPTERS, check_load_and_unload
 from tests.engines.asking import Subject, ask, greedy, request
 from tests.engines.llm_model_suite import Plain, clear_prompts
+from tests.engines.tiny import merged
 from tests.with_vllm.llm import CHAT, running
-from tests.with_vllm.tiny import merged
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,7 +13,7 @@ from gpt_server.services.llm.engine import Delta, Finished, Output, Reasoning, T
 from gpt_server.services.llm.engines.vllm import conversation
 from gpt_server.services.llm.engines.vllm.choice import Choice
 from gpt_server.services.llm.engines.vllm.prompts import Plan
-from gpt_server.services.llm.engines.vllm.vocabulary import Vocabulary
+from gpt_server.services.llm.vocabulary import Vocabulary
 from tests.engines.asking import Answer, Subject, ask, greedy, request
 from tests.engines.llm_suite import WEATHER as OF_TWO_CITIES
 from tests.with_vllm.llm import CHAT

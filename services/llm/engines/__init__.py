@@ -6,4 +6,6 @@ ENGINES: Mapping[str, str] = {
     "fake": "gpt_server.services.llm.engines.fake:FakeEngine",
     "hf": "gpt_server.services.llm.engines.hf:HFEngine",
     "vllm": "gpt_server.services.llm.engines.vllm:VLLMEngine",
+    "sglang": "gpt_server.services.llm.engines.sglang:SGLangEngine",
+    "lmdeploy": "gpt_server.services.llm.engines.lmdeploy:LMDeployEngine",
 }

@@ -1,6 +1,6 @@
 // The official openai SDK. Lines 6 and 7 run the same program.
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
@@ -90,6 +90,43 @@ async function embed(request) {
   return { vectors: data.map((row) => [...row.embedding]), tokens: usage.prompt_tokens };
 }
 
+/** Speaks a text, writes down what was said, whole and as a stream. */
+async function speak({ voice, ear, say }) {
+  const client = clientOf({});
+  const form = { voice: "alloy", response_format: "wav" };
+  const speech = await client.audio.speech.create({ model: voice, input: say, ...form });
+  const sound = Buffer.from(await speech.arrayBuffer());
+  const asked = async () => ({ model: ear, file: await toFile(sound, "speech.wav") });
+  const { text } = await client.audio.transcriptions.create(await asked());
+  const events = [];
+  for await (const event of await client.audio.transcriptions.create({ ...(await asked()), stream: true })) events.push(event);
+  const deltas = events.filter(({ type }) => type === "transcript.text.delta").map(({ delta }) => delta);
+  return { sound: sound.toString("base64"), text, deltas, done: events.at(-1).text };
+}
+
+/** Draws a picture. */
+async function draw({ model, say, options }) {
+  return pictures(await clientOf({}).images.generate({ model, prompt: say, ...options }));
+}
+
+/** Draws a picture and shows what is there before it is finished. */
+async function draw_stream({ model, say, options }) {
+  const events = [];
+  const asked = { model, prompt: say, stream: true, ...options };
+  for await (const { type, b64_json } of await clientOf({}).images.generate(asked)) events.push([type, b64_json]);
+  return { events };
+}
+
+/** Changes a picture. */
+async function edit({ model, say, picture, options }) {
+  const image = await toFile(Buffer.from(picture, "base64"), "picture.png", { type: "image/png" });
+  return pictures(await clientOf({}).images.edit({ model, prompt: say, image, ...options }));
+}
+
+function pictures({ data }) {
+  return { pictures: data.map((picture) => picture.b64_json) };
+}
+
 const open = [];
 
 /** Reads a stream up to the first text, and keeps it open. */
@@ -108,4 +145,4 @@ async function leave() {
   return {};
 }
 
-await serve({ chat, stream, use_tool, parse, models, embed, start, leave });
+await serve({ chat, stream, use_tool, parse, models, embed, speak, draw, draw_stream, edit, start, leave });

@@ -1,5 +1,6 @@
 """The official openai SDK. Lines 2 and 3 run the same program."""
 
+import base64
 import os
 from typing import Any
 
@@ -93,10 +94,56 @@ def models(request: Request) -> Reply:
 def embed(request: Request) -> Reply:
     """Asks for vectors; `options` may say in which encoding, else it is the SDK's choice."""
     options = request.get("options") or {}
-    client = client_of(request)
-    client._strict_response_validation = False  # it would hold base64 against the schema, before it is read
+    client = _lenient_client()  # base64 would be held against the schema, before it is read
     answer = client.embeddings.create(model=request["model"], input=request["texts"], **options)
     return {"vectors": [list(row.embedding) for row in answer.data], "tokens": answer.usage.prompt_tokens}
+
+
+def _lenient_client() -> OpenAI:
+    """Returns a client as users have it: its schema knows OpenAI's own sizes, and tokens as usage of streams, alone."""
+    client = client_of({})
+    client._strict_response_validation = False
+    return client
+
+
+def speak(request: Request) -> Reply:
+    """Speaks a text, writes down what was said, whole and as a stream."""
+    client = _lenient_client()
+    voice: dict[str, Any] = {"model": request["voice"], "voice": "alloy", "response_format": "wav"}
+    sound = client.audio.speech.create(input=request["say"], **voice).content
+    asked: dict[str, Any] = {"model": request["ear"], "file": ("speech.wav", sound)}
+    text = client.audio.transcriptions.create(**asked).text
+    events = list(client.audio.transcriptions.create(**asked, stream=True))
+    deltas = [event.delta for event in events if event.type == "transcript.text.delta"]
+    return {"sound": base64.b64encode(sound).decode(), "text": text, "deltas": deltas, "done": events[-1].text}
+
+
+def draw(request: Request) -> Reply:
+    """Draws a picture."""
+    return _pictures(_lenient_client().images.generate(**_drawing(request)))
+
+
+def draw_stream(request: Request) -> Reply:
+    """Draws a picture and shows what is there before it is finished."""
+    events = _lenient_client().images.generate(**_drawing(request), stream=True)
+    return {"events": [[event.type, event.b64_json] for event in events]}
+
+
+def edit(request: Request) -> Reply:
+    """Changes a picture."""
+    image = ("picture.png", base64.b64decode(request["picture"]), "image/png")
+    return _pictures(_lenient_client().images.edit(image=image, **_drawing(request)))
+
+
+def _drawing(request: Request) -> dict[str, Any]:
+    """Returns the arguments of a call; what the SDK does not know goes beside them."""
+    options = dict(request.get("options") or {})
+    extra = {name: options.pop(name) for name in ("seed", "strength") if name in options}
+    return {"model": request["model"], "prompt": request["say"], **options, "extra_body": extra}
+
+
+def _pictures(answer: Any) -> Reply:
+    return {"pictures": [picture.b64_json for picture in answer.data]}
 
 
 _open: list[Any] = []
@@ -116,4 +163,5 @@ def leave(_: Request) -> Reply:
 
 
 if __name__ == "__main__":
-    serve({f.__name__: f for f in (chat, stream, use_tool, parse, models, embed, start, leave)})
+    verbs = (chat, stream, use_tool, parse, models, embed, speak, draw, draw_stream, edit, start, leave)
+    serve({verb.__name__: verb for verb in verbs})

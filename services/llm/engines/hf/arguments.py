@@ -32,6 +32,8 @@ class HFArguments(BaseModel):
     max_context_tokens: int | None = Field(None, ge=1)
     #: Prompt tokens computed between two decode steps.
     prefill_chunk_tokens: int = Field(512, ge=1)
+    #: Pictures in a prompt at most, for models that see.
+    max_images: int = Field(16, ge=1)
     #: How tool calls are written. Unset: guessed from the chat template; `none`: tools are refused.
     tool_parser: Literal["hermes", "llama3_json", "none"] | None = None
     #: How reasoning is marked. Unset: guessed from the chat template; `none`: it is part of the content.

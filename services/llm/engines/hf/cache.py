@@ -96,11 +96,15 @@ class RowCache:
 
     def __init__(self) -> None:
         self._lengths: list[int] = []
+        self._shifts: list[int] = []
         self._used = _Used()
         self._layers: list[_Layer] = []
 
-    def add(self, prompt: DynamicCache, copies: int) -> None:
-        """Appends rows that begin as copies of a prompt's one row. Changes nothing if memory does not suffice."""
+    def add(self, prompt: DynamicCache, copies: int, shift: int = 0) -> None:
+        """Appends rows that begin as copies of a prompt's one row. Changes nothing if memory does not suffice.
+
+        `shift`: how far the position of a next token is beyond its column.
+        """
         states = _pairs(prompt)
         length, first = states[0][0].shape[2], len(self._lengths)
         rows, width = first + copies, max(length, self._used.width)
@@ -108,6 +112,7 @@ class RowCache:
         for layer in self._layers:
             layer.reserve(rows, width, more=0)
         self._lengths += [length] * copies
+        self._shifts += [shift] * copies
         self._count()
         for layer, pair in zip(self._layers, states, strict=True):
             layer.write(first, pair)
@@ -117,15 +122,16 @@ class RowCache:
         last = len(self._lengths) - 1
         for layer in self._layers if row != last else ():
             layer.copy_row(last, row)
-        self._lengths[row] = self._lengths[last]
-        self._lengths.pop()
+        for each in (self._lengths, self._shifts):
+            each[row] = each[last]
+            each.pop()
         self._count()
         if not self._lengths:
             self._layers = []
 
     def clear(self) -> None:
         """Takes all rows out."""
-        self._lengths, self._layers = [], []
+        self._lengths, self._shifts, self._layers = [], [], []
         self._count()
 
     def step(self, device: torch.device) -> dict[str, Any]:
@@ -136,7 +142,8 @@ class RowCache:
         mask = None
         if min(self._lengths) < self._used.width:
             mask = torch.arange(self._used.width + 1, device=device) >= self._used.width - lengths
-        return {"past_key_values": Cache(layers=[*self._layers]), "position_ids": lengths, "attention_mask": mask}
+        positions = lengths + torch.tensor(self._shifts, device=device)[:, None]
+        return {"past_key_values": Cache(layers=[*self._layers]), "position_ids": positions, "attention_mask": mask}
 
     def advance(self) -> None:
         """Counts the token that a step has added to each row."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from gpt_server.services.common.errors import EngineUnavailable
+from gpt_server.services.llm.collector import Collector
 from gpt_server.services.llm.engine import (
     EngineConfig,
     GenerateRequest,
@@ -20,7 +21,6 @@ from gpt_server.services.llm.engine import (
     Tokens,
 )
 from gpt_server.services.llm.engines.hf.arguments import HFArguments, check
-from gpt_server.services.llm.engines.hf.collector import Collector
 
 if TYPE_CHECKING:
     from gpt_server.services.llm.engines.hf.model import LoadedModel

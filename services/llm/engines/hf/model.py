@@ -1,15 +1,24 @@
 """Loading: a folder or hub id becomes a model, a tokenizer and what has to be known of both."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import xgrammar
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+)
 from transformers.cache_utils import get_layer_types_and_kwargs
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from transformers.utils.logging import disable_progress_bar
 
 from gpt_server.services.llm.engine import EngineConfig, ModelDetails, Sampling
@@ -31,7 +40,10 @@ _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory. `token_bytes`: each token's bytes, by id; empty for ids without text."""
+    """A model in memory. `token_bytes`: each token's bytes, by id; empty for ids without text.
+
+    `processor`: makes pictures and text into inputs; `None` for a model that does not see.
+    """
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
@@ -43,6 +55,8 @@ class LoadedModel:
     reasoning_parser: str | None
     tool_parser: str | None
     adapters: Adapters
+    processor: Any = None
+    max_images: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -60,6 +74,21 @@ class LoadedModel:
         """Runs a step of one row and returns the logits after each of its tokens, as the model has them."""
         return self._logits(rows, 0, inputs)[0]
 
+    def placed(self, media: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Returns what a processor has made of pictures, where and as the model takes it."""
+        dtype = self.model.dtype
+        return {
+            name: value.to(self.device, dtype if value.is_floating_point() else None) for name, value in media.items()
+        }
+
+    def position_shift(self) -> int:
+        """Returns how far positions go beyond columns after a prompt with pictures, which was the last step.
+
+        Where positions have three axes (Qwen's models), a picture takes fewer of them than it has tokens.
+        """
+        deltas = getattr(getattr(self.model, "model", None), "rope_deltas", None)
+        return 0 if deltas is None else int(deltas.flatten()[0])
+
     def _logits(self, rows: Rows, keep: int, inputs: dict[str, Any]) -> torch.Tensor:
         ids = torch.tensor([token_ids for token_ids, _ in rows], device=self.device)
         inputs |= self.adapters.options([adapter for _, adapter in rows])
@@ -72,9 +101,12 @@ def load(config: EngineConfig) -> LoadedModel:
     disable_progress_bar()  # the log of a service is lines, perhaps of JSON
     arguments = HFArguments.model_validate(dict(config.engine_args))
     source: dict[str, Any] = {"revision": arguments.revision, "trust_remote_code": arguments.trust_remote_code}
+    sees = type(AutoConfig.from_pretrained(config.model, **source)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     tokenizer = AutoTokenizer.from_pretrained(config.model, **source)
-    model = _load_weights(config, arguments, source)
+    processor = AutoProcessor.from_pretrained(config.model, **source) if sees else None
+    model = _load_weights(config, arguments, source, AutoModelForImageTextToText if sees else AutoModelForCausalLM)
     vocab_size = model.get_input_embeddings().weight.shape[0]
+    tokenizer.chat_template = tokenizer.chat_template or getattr(processor, "chat_template", None)
     template = _chat_template(tokenizer, arguments)
     reasoning = arguments.reasoning_parser or guess_reasoning_parser(template)
     tools = arguments.tool_parser or guess_tool_parser(template)
@@ -86,17 +118,29 @@ def load(config: EngineConfig) -> LoadedModel:
         max_context_tokens=_window(model, arguments),
         vocab_size=vocab_size,
         eos_token_ids=eos_ids,
-        capabilities=capabilities(chats=bool(template), reasons=bool(reasoning), calls=bool(tools)),
+        capabilities=capabilities(chats=bool(template), reasons=bool(reasoning), calls=bool(tools), sees=sees),
         default_sampling=_default_sampling(model.generation_config),
         chat_template=template,
     )
     adapters = Adapters(model)
     for name, folder in config.adapters.items():
         adapters.load(name, Path(folder))
-    return LoadedModel(model, tokenizer, details, token_bytes, special_ids, info, reasoning, tools, adapters)
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        details=details,
+        token_bytes=token_bytes,
+        special_ids=special_ids,
+        tokenizer_info=info,
+        reasoning_parser=reasoning,
+        tool_parser=tools,
+        adapters=adapters,
+        processor=processor,
+        max_images=arguments.max_images,
+    )
 
 
-def _load_weights(config: EngineConfig, arguments: HFArguments, source: dict[str, Any]) -> Any:
+def _load_weights(config: EngineConfig, arguments: HFArguments, source: dict[str, Any], kind: Any) -> Any:
     device = arguments.device
     if device == "auto":
         device = "cuda" if config.gpus else "cpu"
@@ -105,7 +149,7 @@ def _load_weights(config: EngineConfig, arguments: HFArguments, source: dict[str
     dtype = arguments.dtype
     if dtype == "auto" and device == "cpu":
         dtype = "float32"
-    model = AutoModelForCausalLM.from_pretrained(
+    model = kind.from_pretrained(
         config.model,
         dtype=dtype if dtype == "auto" else getattr(torch, dtype),
         attn_implementation=arguments.attn_implementation,

@@ -1,19 +1,28 @@
 """A request, checked and with every default filled in: what the scheduler needs to run it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+import torch
 import xgrammar
 
-from gpt_server.services.common.errors import ContextLengthExceeded, InvalidField, UnsupportedFeature
+from gpt_server.services.common.errors import InvalidField, UnsupportedFeature
+from gpt_server.services.llm import grammar, pictures
 from gpt_server.services.llm.engine import Chat, GenerateRequest, Prepared, Reasoning, Sampling, TokenizeRequest
-from gpt_server.services.llm.engines.hf import grammar
 from gpt_server.services.llm.engines.hf.model import LoadedModel
-from gpt_server.services.llm.engines.hf.render import render
 from gpt_server.services.llm.engines.hf.sampling import SamplingPlan
 from gpt_server.services.llm.forms import text
-from gpt_server.services.llm.parsing import REASONING_PARSERS, ReasoningParser
+from gpt_server.services.llm.parsing import REASONING_PARSERS, TOOL_PARSERS, ReasoningParser
+from gpt_server.services.llm.prompt import (
+    bad_words,
+    check_ids,
+    check_sampled_ids,
+    fit,
+    reasoning_is_closed,
+    reasoning_is_open,
+)
+from gpt_server.services.llm.render import render
 
 Number = TypeVar("Number", int, float)
 
@@ -38,6 +47,8 @@ class Plan(Prepared):
     thinking_budget: int | None = None
     end_thinking: Sequence[int] = ()
     grammar: xgrammar.CompiledGrammar | None = None
+    #: What the model is given beside the ids of a prompt with pictures, as its processor has made it.
+    media: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def may_need_grammar(self) -> bool:
@@ -56,34 +67,36 @@ class Planner:
     def plan(self, request: GenerateRequest) -> Plan:
         """Checks a request, renders and tokenises its prompt. The grammar is still to be compiled."""
         # `cache_salt` is honoured as it is: nothing of a prompt is kept for later requests.
-        self._check_sampling(request.sampling)
+        check_sampled_ids(request.sampling, self._model.details.vocab_size)
         text = request.text if request.chat is None else self._render(request.chat, request.reasoning)
+        media: Mapping[str, torch.Tensor] = {}
         if text is None:
-            prompt = self._check_ids("token_ids.ids", request.token_ids or ())
+            prompt = list(self._check_ids("token_ids.ids", request.token_ids or ()))
         else:
-            prompt = self._encode(text, _special(request))
-        if not prompt:
-            raise InvalidField("text" if request.text is not None else "chat.messages", "the prompt has no tokens")
+            prompt, media = self._inputs(text, request)
         sampling = request.sampling
-        prompt = self._truncated(prompt, request)
-        plan = Plan(request, prompt, sampling.n or 1, self._sampling(sampling, len(prompt)), sampling.prompt_logprobs)
+        prompt, max_tokens = fit(request, prompt, self._model.details.max_context_tokens, not media)
+        plan = Plan(request, prompt, sampling.n or 1, self._sampling(sampling, max_tokens), sampling.prompt_logprobs)
+        plan.media = media
         if request.chat is not None:
             self._plan_parsing(plan, request.chat, text or "")
         return plan
 
     def compile(self, plan: Plan) -> None:
         """Compiles the grammar that a request needs, if it does. Milliseconds, for a large schema seconds."""
-        rules = grammar.of_request(plan.request, plan.tool_parser)
+        rules = grammar.of_request(
+            plan.request, grammar.call_form(TOOL_PARSERS[plan.tool_parser]) if plan.tool_parser else None
+        )
         if rules is None:
             return
         if plan.reasoning_parser and not plan.closed:
-            rules = grammar.after_thinking(rules, plan.opened)
+            rules = grammar.after_thinking(rules, ReasoningParser.begin, ReasoningParser.end, plan.opened)
         plan.grammar = self._compiler.compile_grammar(text(rules))
 
     def tokenize(self, request: TokenizeRequest) -> Sequence[int]:
         """Returns the ids of a prompt."""
         text = (request.text or "") if request.chat is None else self._render(request.chat, None)
-        return self._encode(text, _special(request))
+        return self._inputs(text, request)[0]
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Returns the text of ids, special tokens included."""
@@ -91,41 +104,34 @@ class Planner:
         return str(self._model.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _check_ids(self, field: str, token_ids: Sequence[int]) -> Sequence[int]:
-        size = self._model.details.vocab_size
-        if bad := [token for token in token_ids if not 0 <= token < size]:
-            raise InvalidField(field, f"token id {bad[0]} is outside the vocabulary (0 to {size - 1})")
+        check_ids(field, token_ids, self._model.details.vocab_size)
         return token_ids
 
-    def _check_sampling(self, sampling: Sampling) -> None:
-        self._check_ids("sampling.stop_token_ids", sampling.stop_token_ids)
-        self._check_ids("sampling.logit_bias", list(sampling.logit_bias))
-        self._check_ids("sampling.allowed_token_ids", sampling.allowed_token_ids)
-
-    def _truncated(self, prompt: Sequence[int], request: GenerateRequest) -> Sequence[int]:
-        kept = request.truncate_prompt_tokens
-        if kept == -1:
-            kept = self._model.details.max_context_tokens - (request.sampling.max_tokens or 1)
-        # Without room for any token the prompt stays, and is too long.
-        return prompt if kept is None or kept < 1 else prompt[-kept:]
-
-    def _bad_words(self, words: Sequence[str]) -> list[list[int]]:
-        """Returns each word as tokens; with a space before it too, where that makes other tokens, but no more."""
-        found: list[list[int]] = []
-        for index, word in enumerate(words):
-            plain, spaced = (self._encode(space + word.lstrip(), special=False) for space in ("", " "))
-            if not plain:
-                raise InvalidField(f"sampling.bad_words[{index}]", "has no tokens")
-            found.append(plain)
-            if len(spaced) == len(plain) and spaced[0] != plain[0]:
-                found.append(spaced)
-        return found
+    def _inputs(
+        self, text: str, request: GenerateRequest | TokenizeRequest
+    ) -> tuple[list[int], Mapping[str, torch.Tensor]]:
+        """Returns the ids of a prompt, and what else the model is given for its pictures."""
+        model, special = self._model, _special(request)
+        shown = pictures.of_chat(request.chat, model.max_images) if request.chat else []
+        if not shown:
+            return self._encode(text, special), {}
+        made = model.processor(text=[text], images=shown, return_tensors="pt", add_special_tokens=special)
+        media = {name: value for name, value in made.items() if name not in ("input_ids", "attention_mask")}
+        return made["input_ids"][0].tolist(), media
 
     def _encode(self, text: str, special: bool) -> list[int]:
         return list(self._model.tokenizer(text, add_special_tokens=special)["input_ids"])
 
     def _render(self, chat: Chat, reasoning: Reasoning | None) -> str:
         model = self._model
-        return render(model.tokenizer, model.details.chat_template, chat, reasoning, model.reasoning_parser is not None)
+        return render(
+            model.tokenizer,
+            model.details.chat_template,
+            chat,
+            reasoning,
+            model.reasoning_parser is not None,
+            model.processor is not None,
+        )
 
     def _plan_parsing(self, plan: Plan, chat: Chat, prompt: str) -> None:
         mode = chat.tool_choice.mode if chat.tool_choice else "auto"
@@ -137,36 +143,34 @@ class Planner:
         if name is None:
             return
         parser = REASONING_PARSERS[name]
-        plan.closed = prompt.rstrip().endswith(parser.end)
-        plan.opened = not plan.closed and (parser.implicit or _opens(prompt, chat, parser))
+        plan.closed = reasoning_is_closed(prompt, parser.end)
+        opens = parser.implicit or reasoning_is_open(prompt, chat, parser.begin, parser.end)
+        plan.opened = not plan.closed and opens
         if plan.request.reasoning is not None:
             plan.thinking_budget = plan.request.reasoning.max_tokens
             plan.end_thinking = self._encode(parser.end, special=False)
 
-    def _sampling(self, given: Sampling, prompt_tokens: int) -> SamplingPlan:
+    def _sampling(self, given: Sampling, max_tokens: int) -> SamplingPlan:
         details = self._model.details
-        room = details.max_context_tokens - prompt_tokens
-        if room < (given.max_tokens or 1):
-            raise ContextLengthExceeded(details.max_context_tokens, prompt_tokens, given.max_tokens or 0)
         default = details.default_sampling
         eos = () if given.ignore_eos else details.eos_token_ids
         end_ids = (*eos, *given.stop_token_ids)
-        bad_words = self._bad_words(given.bad_words)
-        _check_allowed(given, {word[0] for word in bad_words if len(word) == 1}, end_ids)
+        words = bad_words(given.bad_words, lambda word: self._encode(word, special=False))
+        _check_allowed(given, {word[0] for word in words if len(word) == 1}, end_ids)
         return SamplingPlan(
             temperature=_first(given.temperature, default.temperature, 1.0),
             top_p=_first(given.top_p, default.top_p, 1.0),
             top_k=_first(given.top_k, default.top_k, 0),
             min_p=_first(given.min_p, default.min_p, 0.0),
             min_tokens=given.min_tokens or 0,
-            max_tokens=given.max_tokens or room,
+            max_tokens=max_tokens,
             seed=given.seed,
             presence_penalty=given.presence_penalty or 0.0,
             frequency_penalty=given.frequency_penalty or 0.0,
             repetition_penalty=_first(given.repetition_penalty, default.repetition_penalty, 1.0),
             logit_bias=dict(given.logit_bias),
             logprobs=(given.top_logprobs or 0) if given.logprobs else None,
-            bad_words=bad_words,
+            bad_words=words,
             allowed_token_ids=given.allowed_token_ids,
             end_ids=end_ids,
         )
@@ -182,15 +186,6 @@ def _check_allowed(given: Sampling, bad: set[int], end_ids: Sequence[int]) -> No
 def _special(request: GenerateRequest | TokenizeRequest) -> bool:
     """Returns whether the tokenizer adds special tokens: those of a chat are written by its template."""
     return request.chat is None if request.add_special_tokens is None else request.add_special_tokens
-
-
-def _opens(prompt: str, chat: Chat, parser: type[ReasoningParser]) -> bool:
-    if prompt.rstrip().endswith(parser.begin):
-        return True
-    if not chat.continue_final_message or not chat.messages:
-        return False
-    last = "".join(part.text or "" for part in chat.messages[-1].content)
-    return last.rfind(parser.begin) > last.rfind(parser.end)
 
 
 def _first(given: Number | None, default: Number | None, fallback: Number) -> Number:

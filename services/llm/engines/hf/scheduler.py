@@ -11,19 +11,20 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 import torch
 import xgrammar
 from transformers.cache_utils import DynamicCache
 
 from gpt_server.services.common.errors import Overloaded
-from gpt_server.services.llm.engine import Finished, Output, Timings, Usage
+from gpt_server.services.llm.collector import Collector
+from gpt_server.services.llm.engine import Output
 from gpt_server.services.llm.engines.hf.cache import RowCache
-from gpt_server.services.llm.engines.hf.collector import Collector
+from gpt_server.services.llm.engines.hf.job import Job
 from gpt_server.services.llm.engines.hf.model import LoadedModel
 from gpt_server.services.llm.engines.hf.plan import Plan
 from gpt_server.services.llm.engines.hf.row import Row, token_logprob
@@ -33,21 +34,6 @@ log = logging.getLogger(__name__)
 
 #: Decode steps that may fail one after the other; one more, and the thread gives up.
 _FAILURES_ALLOWED = 2
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """A request on its way through the engine."""
-
-    plan: Plan
-    collector: Collector
-    submitted: float = field(default_factory=time.monotonic)
-    started: float = 0.0
-    first_token: float = 0.0
-    rows: list[Row] = field(default_factory=list)
-    #: The prompt's own tokens, if they are to be reported.
-    prompt_scores: list[Sampled] = field(default_factory=list)
-    aborted: bool = False
 
 
 #: What a step has for one request: new output, or the error that ends it.
@@ -194,9 +180,14 @@ class Scheduler:
 
     def _prefill_chunk(self, job: Job, room: int) -> int:
         done = self._prompt.get_seq_length()
-        chunk = job.plan.prompt_token_ids[done : done + room]
-        positions = torch.arange(done, done + len(chunk), device=self._model.device)[None]
-        step = {"past_key_values": self._prompt, "position_ids": positions}
+        step: dict[str, Any] = {"past_key_values": self._prompt}
+        if job.plan.media:
+            # Whole, since pictures cannot be cut; the model knows the positions of their tokens.
+            chunk = job.plan.prompt_token_ids
+            step |= self._model.placed(job.plan.media)
+        else:
+            chunk = job.plan.prompt_token_ids[done : done + room]
+            step["position_ids"] = torch.arange(done, done + len(chunk), device=self._model.device)[None]
         rows = [(chunk, job.plan.request.adapter)]
         if job.plan.prompt_logprobs is None:
             logits = self._model.forward(rows, **step)
@@ -234,7 +225,7 @@ class Scheduler:
             job.prompt_scores = []
         going_on = [row for row in job.rows if row.finish is None]
         if going_on:
-            self._cache.add(self._prompt, len(going_on))
+            self._cache.add(self._prompt, len(going_on), self._model.position_shift() if plan.media else 0)
             self._rows += [(row, job) for row in going_on]
         self._tell([job])
 
@@ -271,7 +262,7 @@ class Scheduler:
     def _tell(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             deltas = [delta for row in job.rows if (delta := row.take()) is not None]
-            finished = _finished(job) if all(row.finish is not None for row in job.rows) else None
+            finished = job.finished()
             if deltas or finished:
                 self._news.append((job.collector, Output(deltas, finished)))
 
@@ -285,18 +276,6 @@ class Scheduler:
         # After an error of its own a device answers nothing but errors.
         if self._failures > _FAILURES_ALLOWED or isinstance(error, torch.AcceleratorError):
             raise error
-
-
-def _finished(job: Job) -> Finished:
-    now = time.monotonic()
-    rows = job.rows
-    usage = Usage(
-        prompt_tokens=len(job.plan.prompt_token_ids),
-        completion_tokens=sum(row.sampling.produced for row in rows),
-        reasoning_tokens=sum(row.reasoning_tokens for row in rows) if job.plan.reasoning_parser else None,
-    )
-    timings = Timings(job.started - job.submitted, job.first_token - job.started, now - job.first_token)
-    return Finished([row.finish for row in rows if row.finish is not None], usage, timings)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

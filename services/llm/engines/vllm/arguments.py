@@ -1,15 +1,13 @@
 """`engine_args` of the vllm engine: vLLM's own engine arguments under its names, and a few of its server's."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict
 
 from gpt_server.services.common import vllm
 from gpt_server.services.common.arguments import LibraryArguments, argument_types
 from gpt_server.services.common.source import check_model
 from gpt_server.services.llm.engine import EngineConfig, Problem
+from gpt_server.services.llm.serving import ServingArguments
 from gpt_server.services.llm.source import check_adapters
 
 #: Arguments of vLLM that this configuration has a key for, or that a service decides.
@@ -25,24 +23,16 @@ ELSEWHERE: Mapping[str, str] = {
 }
 
 
-class ServingArguments(BaseModel):
+class VLLMServingArguments(ServingArguments):
     """What vLLM knows as arguments of its server, or guesses nothing of."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    #: How tool calls are written: a name of vLLM's. Unset: guessed from the chat template; `none`: tools are refused.
-    tool_parser: str | None = None
-    #: How reasoning is marked: a name of vLLM's. Unset: guessed from the chat template; `none`: part of the content.
-    reasoning_parser: str | None = None
-    #: File with a chat template, instead of the model's own.
-    chat_template: str | None = None
     #: Whether the template takes a message's content as text or as OpenAI's parts.
     chat_template_content_format: Literal["auto", "string", "openai"] = "auto"
 
 
-def serving_arguments(config: EngineConfig) -> ServingArguments:
+def serving_arguments(config: EngineConfig) -> VLLMServingArguments:
     """Returns what is the server's, of a configuration that was found right."""
-    serving: ServingArguments = _arguments().of_engine(config.engine_args)
+    serving: VLLMServingArguments = _arguments().of_engine(config.engine_args)
     return serving
 
 
@@ -64,7 +54,7 @@ def check(config: EngineConfig) -> Sequence[Problem]:
 def _arguments() -> LibraryArguments:
     from vllm.engine.arg_utils import AsyncEngineArgs
 
-    return LibraryArguments("vLLM", argument_types(AsyncEngineArgs), ServingArguments, ELSEWHERE)
+    return LibraryArguments("vLLM", argument_types(AsyncEngineArgs), VLLMServingArguments, ELSEWHERE)
 
 
 def _is_for_cpu() -> bool:
@@ -77,15 +67,5 @@ def _check_parsers(config: EngineConfig) -> Sequence[Problem]:
     from vllm.reasoning import ReasoningParserManager
     from vllm.tool_parsers import ToolParserManager
 
-    serving = serving_arguments(config)
-    problems = []
-    for key, name, allowed in (
-        ("tool_parser", serving.tool_parser, ToolParserManager.list_registered()),
-        ("reasoning_parser", serving.reasoning_parser, ReasoningParserManager.list_registered()),
-    ):
-        if name not in (None, "none", *allowed):
-            message = f"vLLM has no {name!r}; allowed: none, {', '.join(sorted(allowed))}"
-            problems.append(Problem(f"engine_args.{key}", message))
-    if serving.chat_template and not Path(serving.chat_template).is_file():
-        problems.append(Problem("engine_args.chat_template", f"no such file: {serving.chat_template}"))
-    return problems
+    known = (ToolParserManager.list_registered(), ReasoningParserManager.list_registered())
+    return serving_arguments(config).check("vLLM", *known)

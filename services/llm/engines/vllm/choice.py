@@ -14,8 +14,8 @@ from gpt_server.services.llm.engine import (
     ToolCallDelta,
 )
 from gpt_server.services.llm.engines.vllm.prompts import Plan
-from gpt_server.services.llm.engines.vllm.vocabulary import Vocabulary
 from gpt_server.services.llm.text import Detokenizer, Unreleased
+from gpt_server.services.llm.vocabulary import Vocabulary
 
 Token = tuple[int, TokenLogprob | None]
 
@@ -134,7 +134,7 @@ class Choice:
         shown = ids[: len(ids) - self._hidden(output)]
         scores: Sequence[Mapping[int, Any] | None] = output.logprobs or [None] * len(ids)
         tokens: list[Token] = [
-            (token, None if score is None else self._vocabulary.scored(token, score, self._top))
+            (token, None if score is None else scored(self._vocabulary, token, score, self._top))
             for token, score in zip(shown, scores, strict=False)
         ]
         if self._text is not None:
@@ -166,6 +166,19 @@ class Choice:
         stop = said if isinstance(said, str) else None
         token = said if isinstance(said, int) and said in self._plan.request.sampling.stop_token_ids else None
         return ChoiceFinish(self._number, reason, stop, token)
+
+
+def scored(vocabulary: Vocabulary, token: int, scores: Mapping[int, Any], top: int) -> TokenLogprob:
+    """Returns what vLLM says of a token and of the likeliest at its place.
+
+    Args:
+        vocabulary: the model's tokens.
+        token: the token.
+        scores: vLLM's `Logprob` of it and of the likeliest, by id.
+        top: how many of the likeliest are told.
+    """
+    ranked = sorted(scores, key=lambda one: scores[one].rank)[:top]
+    return vocabulary.scored(token, scores[token].logprob, [(one, scores[one].logprob) for one in ranked])
 
 
 def _wants_tokens(parser: Any) -> bool:

@@ -1,18 +1,12 @@
 """A conversation as vLLM's chat request has it: messages, tools and which of them may be called."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image as Pictures
-from PIL import ImageOps
-
-from gpt_server.services.common.errors import InvalidMedia, UnsupportedFeature
-from gpt_server.services.llm.engine import Chat, Image, Message, Part, Tool
+from gpt_server.services.common.errors import UnsupportedFeature
+from gpt_server.services.llm.engine import Chat, Message, Part, Tool
+from gpt_server.services.llm.pictures import decode
 from gpt_server.services.llm.template import parameters, role
-
-#: A picture of more is refused before it is decoded: a small file can hold a very large one.
-MAX_PIXELS = 64 * 1024 * 1024
 
 
 def messages(chat: Chat, template: str, sees: bool) -> list[dict[str, Any]]:
@@ -87,23 +81,6 @@ def _part(part: Part, path: str, sees: bool) -> dict[str, Any]:
     if part.text is not None:
         return {"type": "text", "text": part.text}
     if part.image is not None and sees:
-        return {"type": "image_pil", "image_pil": _picture(part.image, f"{path}.image.media.content")}
+        return {"type": "image_pil", "image_pil": decode(part.image, f"{path}.image.media.content")}
     kind = next(name for name in ("image", "audio", "file") if getattr(part, name) is not None)
     raise UnsupportedFeature(path, f"this model reads text{' and pictures' if sees else ''}, no {kind}")
-
-
-def _picture(image: Image, path: str) -> Pictures.Image:
-    """Decodes a picture, upright and in RGB, what is transparent in white: as vLLM's own loader does."""
-    try:
-        with Pictures.open(io.BytesIO(image.media.content)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                size = f"{picture.width} x {picture.height} pixels"
-                raise InvalidMedia(path, f"the picture has {size}; at most {MAX_PIXELS} are allowed")
-            upright = ImageOps.exif_transpose(picture)
-            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-                upright = upright.convert("RGBA")
-                white = Pictures.new("RGBA", upright.size, "white")
-                upright = Pictures.alpha_composite(white, upright)
-            return upright.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise InvalidMedia(path, f"the picture cannot be decoded: {error}") from error

@@ -1,6 +1,5 @@
 """Loading: a configuration becomes vLLM's engine, its renderer and what has to be known of the model."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from vllm.tokenizers.registry import cached_tokenizer_from_config
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from gpt_server.services.llm.engine import EngineConfig, ModelDetails, Sampling
-from gpt_server.services.llm.engines.vllm.arguments import ServingArguments, engine_arguments, serving_arguments
-from gpt_server.services.llm.engines.vllm.vocabulary import Vocabulary
+from gpt_server.services.llm.engines.vllm.arguments import engine_arguments, serving_arguments
 from gpt_server.services.llm.parsing import guess_reasoning_parser, guess_tool_parser
-from gpt_server.services.llm.source import capabilities
+from gpt_server.services.llm.serving import ServingArguments
+from gpt_server.services.llm.source import capabilities, known_adapters
+from gpt_server.services.llm.vocabulary import Vocabulary
 
 #: Ranks that vLLM has kernels for.
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -105,14 +105,12 @@ _SAYABLE = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "pre
 
 def _lora(config: EngineConfig) -> dict[str, Any]:
     """Returns what vLLM reserves for adapters: enough for those that are known now, unless `engine_args` say more."""
-    folders = [Path(folder) for folder in config.adapters.values()]
-    if config.adapter_folder is not None:
-        folders += [path.parent for path in config.adapter_folder.glob("*/adapter_config.json")]
-    elif not folders:
+    known = known_adapters(config)
+    if config.adapter_folder is None and not known:
         return {}
-    ranks = [json.loads((folder / "adapter_config.json").read_text())["r"] for folder in folders] or [DEFAULT_RANK]
-    rank = next((rank for rank in LORA_RANKS if rank >= max(ranks)), max(ranks))
-    return {"enable_lora": True, "max_loras": max(len(folders), 1), "max_lora_rank": rank}
+    highest = max((adapter["r"] for adapter in known), default=DEFAULT_RANK)
+    rank = next((rank for rank in LORA_RANKS if rank >= highest), highest)
+    return {"enable_lora": True, "max_loras": max(len(known), 1), "max_lora_rank": rank}
 
 
 def _chat_template(tokenizer: Any, serving: ServingArguments) -> str:

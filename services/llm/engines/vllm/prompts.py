@@ -14,7 +14,6 @@ from vllm.renderers import TokenizeParams
 from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
 from gpt_server.services.common.errors import (
-    ContextLengthExceeded,
     InvalidField,
     ServiceError,
     UnsupportedFeature,
@@ -25,6 +24,7 @@ from gpt_server.services.llm.engines.vllm import conversation, sampling
 from gpt_server.services.llm.engines.vllm.errors import REFUSALS, refusal
 from gpt_server.services.llm.engines.vllm.model import LoadedModel
 from gpt_server.services.llm.forms import fault_of, with_few_blanks
+from gpt_server.services.llm.prompt import check_ids, check_sampled_ids, fit
 from gpt_server.services.llm.template import SWITCHES, is_enabled, parameters, template_args, thinking
 
 #: What `template_args_json` cannot say: arguments of the rendering function, not of a template.
@@ -76,9 +76,7 @@ class Planner:
 
     async def plan(self, request: GenerateRequest) -> Plan:
         """Checks a request, renders and tokenises its prompt. Raises as `LLMEngine.prepare`."""
-        self._check_ids("sampling.stop_token_ids", request.sampling.stop_token_ids)
-        self._check_ids("sampling.allowed_token_ids", request.sampling.allowed_token_ids)
-        self._check_ids("sampling.logit_bias", list(request.sampling.logit_bias))
+        check_sampled_ids(request.sampling, self._model.details.vocab_size)
         if request.chat is None:
             plan = await self._raw(request)
         else:
@@ -98,16 +96,16 @@ class Planner:
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """Returns the text of ids, special tokens included."""
-        self._check_ids("token_ids", token_ids)
+        check_ids("token_ids", token_ids, self._model.details.vocab_size)
         return str(self._llm.renderer.get_tokenizer().decode(list(token_ids), skip_special_tokens=False))
 
     async def _raw(self, request: GenerateRequest) -> Plan:
         if request.text is None:
             prompt = list(request.token_ids or ())
-            self._check_ids("token_ids.ids", prompt)
+            check_ids("token_ids.ids", prompt, self._model.details.vocab_size)
         else:
             prompt = await self._encode(request.text, request.add_special_tokens is not False)
-        prompt, max_tokens = self._fit(request, prompt)
+        prompt, max_tokens = fit(request, prompt, self._model.details.max_context_tokens)
         options = self._options(request) | sampling.completion_logprobs(request.sampling)
         wanted = self._validated(CompletionRequest, _form_of(request) or "text", prompt=prompt, **options)
         engine_input = tokens_input(prompt, cache_salt=request.cache_salt or None)
@@ -122,7 +120,8 @@ class Planner:
             chat, request.reasoning, options, _form_of(request) or "chat.messages"
         )
         prompt = list(engine_input["prompt_token_ids"])
-        kept, max_tokens = self._fit(request, prompt, "mm_kwargs" not in engine_input)
+        limit = self._model.details.max_context_tokens
+        kept, max_tokens = fit(request, prompt, limit, "mm_kwargs" not in engine_input)
         if len(kept) < len(prompt):
             engine_input = tokens_input(kept, cache_salt=request.cache_salt or None)
         params = self._params(wanted, max_tokens)
@@ -219,21 +218,6 @@ class Planner:
         except REFUSALS as error:
             raise refusal(error, field_at_fault) from error
 
-    def _fit(self, request: GenerateRequest, prompt: list[int], text_alone: bool = True) -> tuple[list[int], int]:
-        """Returns the prompt, cut if that is asked for, and how many tokens may be sampled."""
-        limit, output = self._model.details.max_context_tokens, request.sampling.max_tokens
-        if (keep := request.truncate_prompt_tokens) is not None:
-            if not text_alone:
-                raise UnsupportedFeature("truncate_prompt_tokens", "not for a prompt with pictures")
-            keep = max(limit - (output or 1), 1) if keep == -1 else keep
-            prompt = prompt[-keep:]
-        if not prompt:
-            raise InvalidField("text" if request.text is not None else "chat.messages", "the prompt has no tokens")
-        room = limit - len(prompt)
-        if room < (output or 1):
-            raise ContextLengthExceeded(limit, len(prompt), output or 0)
-        return prompt, output or room
-
     def _verify(self, plan: Plan) -> None:
         """Raises what is wrong with a form that vLLM will have to keep to."""
         try:
@@ -260,11 +244,6 @@ class Planner:
     async def _encode(self, text: str, special: bool) -> list[int]:
         tokenizer = self._llm.renderer.get_tokenizer()
         return list(await asyncio.to_thread(tokenizer.encode, text, add_special_tokens=special))
-
-    def _check_ids(self, path: str, token_ids: Sequence[int]) -> None:
-        size = self._model.details.vocab_size
-        if bad := [token for token in token_ids if not 0 <= token < size]:
-            raise InvalidField(path, f"token id {bad[0]} is outside the vocabulary (0 to {size - 1})")
 
 
 def _form_of(request: GenerateRequest) -> str | None:

@@ -11,9 +11,9 @@ from gpt_server.services.llm.engine import (
     TokenLogprob,
     Usage,
 )
-from gpt_server.services.llm.engines.vllm.choice import Choice
+from gpt_server.services.llm.engines.vllm.choice import Choice, scored
 from gpt_server.services.llm.engines.vllm.prompts import Plan
-from gpt_server.services.llm.engines.vllm.vocabulary import Vocabulary
+from gpt_server.services.llm.vocabulary import Vocabulary
 
 
 class Stream:
@@ -57,7 +57,7 @@ class Stream:
     def _prompt_logprobs(self, found: Sequence[Any]) -> Sequence[TokenLogprob]:
         top = self._plan.request.sampling.prompt_logprobs or 0
         first, *rest = zip(self._plan.prompt_token_ids, found, strict=True)
-        said = (self._vocabulary.scored(token, scores, top) for token, scores in rest)
+        said = (scored(self._vocabulary, token, scores, top) for token, scores in rest)
         return [self._vocabulary.certain(first[0]), *said]
 
     def _finished(self) -> Finished:
