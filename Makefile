@@ -18,7 +18,7 @@ run: env ## install what the demo needs and start it on http://127.0.0.1:8000
 	@exec $(BIN)/gpt-server up
 
 test: env-dev ## unit tests, the hf engine, the demo stack end to end
-	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_sglang --ignore=tests/with_lmdeploy --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster --ignore=tests/kubernetes
+	$(BIN)/pytest --ignore=tests/install --ignore=tests/with_vllm --ignore=tests/with_sglang --ignore=tests/with_lmdeploy --ignore=tests/with_infinity --ignore=tests/clients --ignore=tests/cluster --ignore=tests/kubernetes --ignore=tests/images
 
 test-install: env-dev ## the wheel in environments of its own
 	$(BIN)/pytest tests/install
@@ -48,7 +48,10 @@ test-kubernetes: env-dev ## the Helm chart on a real control plane, its commands
 	@tools/engine_env.sh vllm
 	@first=$$(tools/go_tool.sh kubernetes) && PATH="$${first%/*}:$$PATH" $(BIN)/pytest tests/kubernetes
 
-test-all: env-dev ## everything but test-kubernetes, in two lines side by side; what CI runs after lint
+test-images: env-dev ## container images, really built and run; minutes and 7 GB the first time
+	$(BIN)/pytest tests/images
+
+test-all: env-dev ## everything but test-kubernetes and test-images, in two lines side by side; what CI runs after lint
 	@$(MAKE) -j2 --output-sync=target test-here test-beside
 
 test-here: # what test-all runs on one line
