@@ -58,8 +58,8 @@ def edge_over_audio(folder: Path) -> Iterator[Setup]:
 def main() -> None:
     """Prints three tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sentences", type=int, default=3, help="times that the text is said in one request")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sentences", type=int, default=1, help="times that the text is said in one request")
     parser.add_argument("--long-s", type=float, default=7200, help="length of the long file")
     options = parser.parse_args()
     asyncio.run(_measure(options))
@@ -87,7 +87,7 @@ async def _measure(options: argparse.Namespace) -> None:
                     heard[name] = await _row(
                         lambda: _timed(_post_file(http, file)), count, len(sound) / RATE_HZ, options.rounds
                     )
-                print("Speech (MP3)\n" + as_table(spoken) + "\n\nTranscription\n" + as_table(heard))
+                print("Speech (MP3)\n" + as_table(spoken) + "\n\nTranscription\n" + as_table(heard), flush=True)
                 long = await _long(setup, http, Path(folder), sound, options.long_s)
     print("\nLong file\n" + as_table({f"{options.long_s:.0f} s": long}))
 

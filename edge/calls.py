@@ -113,3 +113,18 @@ def _seconds(text: str) -> float:
     if not (seconds > 0 and math.isfinite(seconds)):
         raise ApiError("INVALID_FIELD", "The header x-request-timeout must be a number of seconds above 0.")
     return seconds
+
+
+def only_model(edge: Edge, capability: "model_pb2.Capability.ValueType", what: str, field: str = "model") -> str:
+    """Returns the model that does something, if a request need not say which.
+
+    `field`: that it would say it in.
+
+    Raises:
+        ApiError: INVALID_FIELD: none is ready that does, or several are.
+    """
+    found = {model.name for model in edge.replicas.ready_models().values() if capability in model.capabilities}
+    if len(found) == 1:
+        return found.pop()
+    served = ", ".join(f"`{name}`" for name in sorted(found)) or "none at the moment"
+    raise ApiError("INVALID_FIELD", f"Missing required parameter: '{field}'. Models for {what}: {served}.", param=field)

@@ -10,7 +10,7 @@ from gpt_server.common.v1 import model_pb2, usage_pb2
 from gpt_server.edge import calls
 from gpt_server.edge.calls import CallOptions, call_options
 from gpt_server.edge.context import Edge, edge_of, exchange_of
-from gpt_server.edge.errors import ApiError, internal_error
+from gpt_server.edge.errors import internal_error
 from gpt_server.edge.media import MediaLoader
 from gpt_server.edge.schemas.base import Body
 from gpt_server.edge.tasks import while_connected
@@ -99,16 +99,3 @@ def embed(request: pb.EmbedRequest) -> "Call[tuple[bytes, pb.EmbedFinished]]":
         return bytes(parts), finished
 
     return call
-
-
-def only_model(edge: Edge, capability: "model_pb2.Capability.ValueType", what: str) -> str:
-    """Returns the model that does something, if a request need not say which.
-
-    Raises:
-        ApiError: INVALID_FIELD: none is ready that does, or several are.
-    """
-    found = {model.name for model in edge.replicas.ready_models().values() if capability in model.capabilities}
-    if len(found) == 1:
-        return found.pop()
-    served = ", ".join(f"`{name}`" for name in sorted(found)) or "none at the moment"
-    raise ApiError("INVALID_FIELD", f"Missing required parameter: 'model'. Models for {what}: {served}.", param="model")

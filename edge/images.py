@@ -6,9 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gpt_server.common.v1 import model_pb2
-from gpt_server.edge.calls import call_options
+from gpt_server.edge.calls import call_options, only_model
 from gpt_server.edge.context import Edge, edge_of, exchange_of
-from gpt_server.edge.embedding import only_model
 from gpt_server.edge.imaging import Image, Imaging, Open, collect
 from gpt_server.edge.schemas.image import ImageBody
 from gpt_server.edge.sse import EventStream, Write

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 
 from gpt_server.common.v1 import model_pb2
 from gpt_server.edge.bodies import JsonRoute
-from gpt_server.edge.calls import call_options
+from gpt_server.edge.calls import call_options, only_model
 from gpt_server.edge.context import Edge, edge_of, exchange_of
 from gpt_server.edge.errors import ApiError, from_rpc
 from gpt_server.edge.replicas import Replica
@@ -32,7 +32,9 @@ async def load_lora_adapter(body: LoadAdapterRequest, request: Request) -> Plain
     edge = _allowed(request)
     call = pb.LoadAdapterRequest()
     copy_fields(body, call)
-    call.model = body.base_model_name or _only_model(edge)
+    call.model = body.base_model_name or only_model(
+        edge, model_pb2.CAPABILITY_ADAPTER_LOADING, "loading adapters", "base_model_name"
+    )
     await _on_all(
         call.model,
         "base_model_name",
@@ -69,25 +71,6 @@ def _allowed(request: Request) -> Edge:
             f"{request.url.path} is switched off: the server's setting allow_adapter_changes switches it on.",
         )
     return edge
-
-
-def _only_model(edge: Edge) -> str:
-    """Returns the model that loads adapters, if no other does."""
-    found = sorted(
-        {
-            model.name
-            for model in edge.replicas.ready_models().values()
-            if model_pb2.CAPABILITY_ADAPTER_LOADING in model.capabilities
-        }
-    )
-    if len(found) != 1:
-        names = ", ".join(f"`{name}`" for name in found) or "none"
-        raise ApiError(
-            "INVALID_FIELD",
-            f"Missing required parameter: 'base_model_name'; models that load adapters: {names}.",
-            param="base_model_name",
-        )
-    return found[0]
 
 
 async def _on_all(

@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from gpt_server.common.v1 import model_pb2
 from gpt_server.edge.bodies import JsonRoute
+from gpt_server.edge.calls import only_model
 from gpt_server.edge.context import edge_of
-from gpt_server.edge.embedding import only_model, respond
+from gpt_server.edge.embedding import respond
 from gpt_server.edge.schemas.embed import ModerationRequest
 from gpt_server.edge.translation.embed import moderation_request
 from gpt_server.edge.wire.moderation import moderation
