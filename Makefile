@@ -48,7 +48,7 @@ test-kubernetes: env-dev ## the Helm chart on a real control plane, its commands
 	@tools/engine_env.sh vllm
 	@first=$$(tools/go_tool.sh kubernetes) && PATH="$${first%/*}:$$PATH" $(BIN)/pytest tests/kubernetes
 
-test-images: env-dev ## container images, really built and run; minutes and 7 GB the first time
+test-images: env-dev ## container images, really built and run; not in CI: 5 CPU minutes, 25 GB
 	$(BIN)/pytest tests/images
 
 test-all: env-dev ## everything but test-kubernetes and test-images, in two lines side by side; what CI runs after lint

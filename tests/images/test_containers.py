@@ -17,7 +17,7 @@ from tests.images.store import Image
 LOCAL: dict[str, Any] = {"admin": {"port": 0}, "announce_file": "/cache/ports.json"}
 DEMO = {"demo-chat": {"engine": "hf", "model": "/opt/gpt-server/models/demo/chat"}}
 QUESTION = {"model": "demo-chat", "messages": [{"role": "user", "content": "What is 27 + 15?"}], "temperature": 0}
-LONG = QUESTION | {"ignore_eos": True, "max_tokens": 1500, "stream": True}
+LONG = QUESTION | {"ignore_eos": True, "max_tokens": 400, "stream": True}
 
 
 @pytest_asyncio.fixture
