@@ -42,6 +42,7 @@ test-cluster: env-dev ## the real Consul, replicas and edges that are killed and
 	@consul=$$(tools/go_tool.sh consul) && gateway=$$(tools/go_tool.sh versitygw) && PATH="$${consul%/*}:$${gateway%/*}:$$PATH" $(BIN)/pytest tests/cluster
 
 test-chart: env-dev ## the Helm chart, linted, rendered and held against the programs' own checks
+	@tools/engine_env.sh vllm
 	@helm=$$(tools/go_tool.sh kubernetes helm) && PATH="$${helm%/*}:$$PATH" $(BIN)/pytest tests/kubernetes --ignore=tests/kubernetes/test_install.py
 
 test-kubernetes: env-dev ## the Helm chart on a real control plane, its commands on real processes
@@ -55,10 +56,10 @@ test-all: env-dev ## everything but test-kubernetes and test-images, in two line
 	@$(MAKE) -j2 --output-sync=target test-here test-beside
 
 test-here: # what test-all runs on one line
-	@$(MAKE) -j1 test test-engines
+	@$(MAKE) -j1 test test-engines test-chart
 
 test-beside: # and on the other
-	@$(MAKE) -j1 test-install test-clients test-cluster test-chart
+	@$(MAKE) -j1 test-install test-clients test-cluster
 
 tools: ## build what test-cluster needs, Consul and an S3 server, outside this folder: minutes, once
 	@tools/go_tool.sh consul

@@ -40,9 +40,10 @@ Timed = Callable[[], Awaitable[tuple[float, float]]]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Where the edge is, and who is to be measured."""
+    """Where the edge and the service's admin port are, and who is to be measured."""
 
     url: str
+    admin: str
     account: Account
 
 
@@ -52,11 +53,13 @@ def edge_over_audio(folder: Path) -> Iterator[Setup]:
     with our_process("gpt_server.services.audio", {"replica": "bench-0", "models": MODELS}, folder) as (below, ports):
         edge = {"port": 0, "discovery": {"addresses": [ports["grpc"]]}}
         with our_process("gpt_server.edge", edge, folder) as (above, announced):
-            yield Setup(f"http://{announced['http']}", Account({"edge": above, "service": below}))
+            yield Setup(
+                f"http://{announced['http']}", f"http://{ports['admin']}", Account({"edge": above, "service": below})
+            )
 
 
 def main() -> None:
-    """Prints three tables."""
+    """Prints four tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sentences", type=int, default=1, help="times that the text is said in one request")
@@ -88,6 +91,11 @@ async def _measure(options: argparse.Namespace) -> None:
                         lambda: _timed(_post_file(http, file)), count, len(sound) / RATE_HZ, options.rounds
                     )
                 print("Speech (MP3)\n" + as_table(spoken) + "\n\nTranscription\n" + as_table(heard), flush=True)
+                left = {
+                    "speech": await _left(setup, "voice", lambda: _post_text(http, text * 100), options.rounds),
+                    "transcription": await _left(setup, "ear", lambda: _post_file(http, file), options.rounds),
+                }
+                print("\nA caller leaves\n" + as_table(left), flush=True)
                 long = await _long(setup, http, Path(folder), sound, options.long_s)
     print("\nLong file\n" + as_table({f"{options.long_s:.0f} s": long}))
 
@@ -112,6 +120,29 @@ async def _row(ask: Timed, count: int, sound_s: float, rounds: int) -> Row:
         "sound_s_per_s": sound_s * count * rounds / wall_s,
         "loop_ns": yardstick_ns(),
     }
+
+
+async def _left(setup: Setup, model: str, ask: Callable[[], AsyncIterator[Any]], rounds: int) -> Row:
+    """Leaves in the middle of an answer; returns how long the service then holds the slot, to a few milliseconds."""
+    taken = []
+    async with aiohttp.ClientSession(setup.admin) as admin:
+        for _ in range(rounds):
+            asking = asyncio.create_task(_timed(ask()))
+            while not await _running(admin, model):  # noqa: ASYNC110 (another process holds it)
+                await asyncio.sleep(0.01)
+            asking.cancel()
+            begin = time.perf_counter()
+            while await _running(admin, model):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            taken.append(time.perf_counter() - begin)
+    return {"slot_free_p50_ms": percentile(taken, 0.5) * 1e3, "slot_free_most_ms": max(taken) * 1e3}
+
+
+async def _running(admin: aiohttp.ClientSession, model: str) -> float:
+    async with admin.get("/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    wanted = [line for line in lines if line.startswith("gpt_server_running_requests{") and f'"{model}"' in line]
+    return sum(float(line.split()[-1]) for line in wanted)
 
 
 async def _timed(outputs: AsyncIterator[Any]) -> tuple[float, float]:
