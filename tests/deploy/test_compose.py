@@ -26,7 +26,7 @@ OURS = {name: COMPOSE["services"][name] for name in ("edge", *MODALITIES)}
 def settings_file(name: str) -> Path:
     """The file that is mounted as a service's settings."""
     source, _, _ = OURS[name]["volumes"][0].partition(":")
-    return DEPLOY / source
+    return DEPLOY / str(source)
 
 
 def test_schema_allows_it() -> None:
