@@ -103,12 +103,12 @@ BAD = [
     ({"replica": ""}, "replica: string should have at least 1 character"),
     (
         {"grpc": {"prt": 1}},
-        "grpc.prt: unknown key; allowed: host, port, max_message_bytes, tokens_file, default_timeout_s, tls",
+        "grpc.prt: unknown key; allowed: host, port, max_message_bytes, tokens_file, default_timeout_s, max_connection_age_s, tls",
     ),
     ({"models": {}}, "models: dictionary should have at least 1 item after validation, not 0"),
     (
         {"models": {"m": {"engine": "nope", "model": "x"}}},
-        "models.m.engine: unknown engine 'nope'; allowed: fake, hf, vllm",
+        "models.m.engine: unknown engine 'nope'; allowed: fake, hf, lmdeploy, sglang, vllm",
     ),
     (
         {"models": {"m": {"engine": "fake", "model": "x", "engine_args": {"token_s": -1}}}},
