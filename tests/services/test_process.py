@@ -103,7 +103,8 @@ BAD = [
     ({"replica": ""}, "replica: string should have at least 1 character"),
     (
         {"grpc": {"prt": 1}},
-        "grpc.prt: unknown key; allowed: host, port, max_message_bytes, tokens_file, default_timeout_s, max_connection_age_s, tls",
+        "grpc.prt: unknown key; allowed: host, port, max_message_bytes, tokens_file, default_timeout_s, "
+        "max_connection_age_s, tls",
     ),
     ({"models": {}}, "models: dictionary should have at least 1 item after validation, not 0"),
     (
