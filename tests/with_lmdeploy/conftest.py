@@ -8,6 +8,7 @@ import pytest_asyncio
 from tests.engines.adapters_suite import ADAPTERS
 from tests.engines.asking import Subject
 from tests.support.edge import RunningEdge, edge_server
+from tests.support.leaving import pytest_sessionfinish, pytest_unconfigure  # noqa: F401 (hooks)
 from tests.support.service import RunningService, llm_service
 from tests.with_lmdeploy.llm import CHAT, SMALL
 
