@@ -1,8 +1,9 @@
 """`gpt_server.audio.v1.AudioService` over any `AudioEngine`: translation, nothing else."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ from gpt_server.services.common.errors import InvalidField, ServiceError
 from gpt_server.services.common.models import Models, ServedModel
 
 REFERENCE_S = (0.5, 60.0)
+READ_ON_S = 0.2
 
 
 class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
@@ -41,9 +43,19 @@ class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
         self, request_iterator: AsyncIterator[TranscribeRequest], context: Any
     ) -> AsyncGenerator[TranscribeResponse, None]:
         """Yields `started`, segments as the engine decides them, and `finished`."""
+        try:
+            async with aclosing(self._transcribed(request_iterator)) as responded:
+                async for response in responded:
+                    yield response
+        except ServiceError:
+            await _read_on(request_iterator)
+            raise
+
+    async def _transcribed(
+        self, request_iterator: AsyncIterator[TranscribeRequest]
+    ) -> AsyncGenerator[TranscribeResponse, None]:
         arrived_s = time.monotonic()
-        config = await _config(request_iterator)
-        wanted = requests.transcription_config(config)
+        wanted = requests.transcription_config(await _config(request_iterator))
         model = self._resolve(wanted.model, "translation" if wanted.task == "translate" else "transcription")
         wanted = checks.checked_config(wanted, model.details)
         engine: Transcriber = _side(model.engine, Transcriber)
@@ -121,6 +133,14 @@ async def _config(messages: AsyncIterator[TranscribeRequest]) -> TranscriptionCo
             return message.config
         break
     raise InvalidField("config", "must be in the first message")
+
+
+async def _read_on(messages: AsyncIterator[TranscribeRequest]) -> None:
+    """Reads a moment longer: a caller who still writes when the call ends may lose the status that says why."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READ_ON_S):
+            async for _ in messages:
+                pass
 
 
 async def _with_reference(speech: SpeechRequest, reference: requests.Reference | None, rate_hz: int) -> SpeechRequest:
