@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from gpt_server.services.common.errors import ContextLengthExceeded, InvalidField, UnsupportedFeature
-from gpt_server.services.llm.engine import Chat, GenerateRequest, Sampling
+from gpt_server.services.llm.engine import Chat, GenerateRequest, Sampling, TokenizeRequest
 
 
 def check_ids(field: str, token_ids: Sequence[int], vocab_size: int) -> None:
@@ -17,6 +17,11 @@ def check_sampled_ids(sampling: Sampling, vocab_size: int) -> None:
     check_ids("sampling.stop_token_ids", sampling.stop_token_ids, vocab_size)
     check_ids("sampling.logit_bias", list(sampling.logit_bias), vocab_size)
     check_ids("sampling.allowed_token_ids", sampling.allowed_token_ids, vocab_size)
+
+
+def adds_special_tokens(request: GenerateRequest | TokenizeRequest) -> bool:
+    """Returns whether the tokenizer adds special tokens: those of a chat are written by its template."""
+    return request.chat is None if request.add_special_tokens is None else request.add_special_tokens
 
 
 def fit(request: GenerateRequest, prompt: list[int], limit: int, text_alone: bool = True) -> tuple[list[int], int]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import torch
 import xgrammar
@@ -15,6 +14,7 @@ from gpt_server.services.llm.engines.hf.sampling import SamplingPlan
 from gpt_server.services.llm.forms import text
 from gpt_server.services.llm.parsing import REASONING_PARSERS, TOOL_PARSERS, ReasoningParser
 from gpt_server.services.llm.prompt import (
+    adds_special_tokens,
     bad_words,
     check_ids,
     check_sampled_ids,
@@ -23,8 +23,7 @@ from gpt_server.services.llm.prompt import (
     reasoning_is_open,
 )
 from gpt_server.services.llm.render import render
-
-Number = TypeVar("Number", int, float)
+from gpt_server.services.llm.sampling import filled
 
 _GRAMMAR_CACHE_BYTES = 1 << 28
 
@@ -111,7 +110,7 @@ class Planner:
         self, text: str, request: GenerateRequest | TokenizeRequest
     ) -> tuple[list[int], Mapping[str, torch.Tensor]]:
         """Returns the ids of a prompt, and what else the model is given for its pictures."""
-        model, special = self._model, _special(request)
+        model, special = self._model, adds_special_tokens(request)
         shown = pictures.of_chat(request.chat, model.max_images) if request.chat else []
         if not shown:
             return self._encode(text, special), {}
@@ -152,22 +151,17 @@ class Planner:
 
     def _sampling(self, given: Sampling, max_tokens: int) -> SamplingPlan:
         details = self._model.details
-        default = details.default_sampling
         eos = () if given.ignore_eos else details.eos_token_ids
         end_ids = (*eos, *given.stop_token_ids)
         words = bad_words(given.bad_words, lambda word: self._encode(word, special=False))
         _check_allowed(given, {word[0] for word in words if len(word) == 1}, end_ids)
         return SamplingPlan(
-            temperature=_first(given.temperature, default.temperature, 1.0),
-            top_p=_first(given.top_p, default.top_p, 1.0),
-            top_k=_first(given.top_k, default.top_k, 0),
-            min_p=_first(given.min_p, default.min_p, 0.0),
+            **filled(given, details.default_sampling),
             min_tokens=given.min_tokens or 0,
             max_tokens=max_tokens,
             seed=given.seed,
             presence_penalty=given.presence_penalty or 0.0,
             frequency_penalty=given.frequency_penalty or 0.0,
-            repetition_penalty=_first(given.repetition_penalty, default.repetition_penalty, 1.0),
             logit_bias=dict(given.logit_bias),
             logprobs=(given.top_logprobs or 0) if given.logprobs else None,
             bad_words=words,
@@ -181,12 +175,3 @@ def _check_allowed(given: Sampling, bad: set[int], end_ids: Sequence[int]) -> No
     if given.allowed_token_ids and forbidden.issuperset(given.allowed_token_ids):
         why = "leaves no token to sample: 'bad_words' or 'min_tokens' forbids them all"
         raise InvalidField("sampling.allowed_token_ids", why)
-
-
-def _special(request: GenerateRequest | TokenizeRequest) -> bool:
-    """Returns whether the tokenizer adds special tokens: those of a chat are written by its template."""
-    return request.chat is None if request.add_special_tokens is None else request.add_special_tokens
-
-
-def _first(given: Number | None, default: Number | None, fallback: Number) -> Number:
-    return next(value for value in (given, default, fallback) if value is not None)

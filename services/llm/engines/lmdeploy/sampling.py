@@ -41,15 +41,6 @@ def refuse(request: GenerateRequest, backend: Backend, caches: bool) -> None:
         raise UnsupportedFeature("reasoning.max_tokens", why)
 
 
-def filled(given: Sampling, default: Sampling) -> Mapping[str, Any]:
-    """Returns what the distribution is shaped by, the model's own defaults where the request says nothing."""
-    fallback = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-    return {
-        name: next(value for value in (getattr(given, name), getattr(default, name), last) if value is not None)
-        for name, last in fallback.items()
-    }
-
-
 def options(
     given: Sampling, shape: Mapping[str, Any], number: int, max_tokens: int, end_ids: Sequence[int], **further: Any
 ) -> GenerationConfig:

@@ -49,11 +49,6 @@ class LoadedModel:
     call_form: CallForm | None
     max_pictures: int | None
 
-    @property
-    def sees(self) -> bool:
-        """Whether it takes pictures."""
-        return "image_input" in self.details.capabilities
-
 
 def load(config: EngineConfig) -> LoadedModel:
     """Starts SGLang with everything that `config` names. Takes a minute; raises what SGLang raises."""

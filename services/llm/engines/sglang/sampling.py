@@ -1,24 +1,16 @@
 """Options of a request under the names of SGLang's, and the wishes that it has no names for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gpt_server.services.llm.engine import Sampling
 from gpt_server.services.llm.engines.sglang.shaping import Wishes
+from gpt_server.services.llm.sampling import filled
 
 #: Below this SGLang is greedy.
 GREEDY = 1e-6
 #: Fields that SGLang has under the same name.
 SAME = ("temperature", "top_p", "top_k", "min_p", "ignore_eos")
-
-
-def filled(given: Sampling, default: Sampling) -> Mapping[str, Any]:
-    """Returns what the distribution is shaped by, the model's own defaults where the request says nothing."""
-    fallback = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-    return {
-        name: next(value for value in (getattr(given, name), getattr(default, name), last) if value is not None)
-        for name, last in fallback.items()
-    }
 
 
 def options(given: Sampling, default: Sampling, max_tokens: int) -> dict[str, Any]:
