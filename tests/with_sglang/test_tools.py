@@ -1,67 +1,29 @@
 """Tools with SGLang: its parsers behind our deltas, whatever a model's dialect."""
 
-import json
 from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
 
 from gpt_server.services.llm.choice import Choice
-from gpt_server.services.llm.engine import Finished, Output, Reasoning, Timings, Tool, ToolChoice, Usage
+from gpt_server.services.llm.engine import Finished, Output, Timings, Usage
 from gpt_server.services.llm.engines.sglang.parsers import Calls
 from gpt_server.services.llm.text import Detokenizer
 from gpt_server.services.llm.vocabulary import Vocabulary
-from tests.engines.asking import Answer, Subject, ask, greedy, request
-from tests.engines.llm_suite import WEATHER as OF_TWO_CITIES
+from tests.engines.asking import Answer, Subject, request
+from tests.engines.tools_suite import CITIES, WEATHER, ToolsSuite, called
 from tests.with_sglang.llm import CHAT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-WEATHER = Tool(
-    "get_weather",
-    "Get the current weather of a city",
-    json.dumps({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
-)
-CITIES = [("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Rome"})]
+
+@pytest.fixture
+def subject(sglang: Subject) -> Subject:
+    return sglang
 
 
-def called(answer: Answer) -> list[tuple[str, Any]]:
-    """Returns the calls, their arguments read."""
-    return [(name, json.loads(arguments)) for name, arguments in answer.calls()]
-
-
-async def test_two_calls_at_once_or_one_alone(sglang: Subject) -> None:
-    for parallel in (True, False):
-        says = "What is the weather in Paris and in Rome?"
-        wanted = request(says, tools=(WEATHER,), parallel_tool_calls=parallel, sampling=greedy(120))
-        answer = await ask(sglang.engine, wanted)
-        assert called(answer) == CITIES[: 2 if parallel else 1]
-        assert answer.finished.choices[0].finish_reason == "tool_calls"
-        assert "tool_call" not in answer.text()
-
-
-async def test_thinking_comes_before_a_call_that_must_come(sglang: Subject) -> None:
-    wanted = request(
-        "What is 27 + 15?",
-        tools=(OF_TWO_CITIES,),
-        tool_choice=ToolChoice("required"),
-        reasoning=Reasoning(enabled=True, max_tokens=40),
-        sampling=greedy(200),
-    )
-    answer = await ask(sglang.engine, wanted)
-    ((name, arguments),) = called(answer)[:1]
-    assert name == "get_weather"
-    assert arguments["city"] in ("Paris", "Rome")
-    assert answer.reasoning()
-    assert "tool_call" not in answer.reasoning() + answer.text()
-
-
-async def test_without_tools_to_choose_there_are_no_calls(sglang: Subject) -> None:
-    tools = request("What is the weather in Paris?", tools=(WEATHER,), tool_choice=ToolChoice("none"))
-    plain = request("What is the weather in Paris?")
-    answers = [await ask(sglang.engine, wanted) for wanted in (tools, plain)]
-    assert answers[0].calls() == []
-    assert answers[0].prompt_token_ids == answers[1].prompt_token_ids
+class TestSGLang(ToolsSuite):
+    pass
 
 
 #: Two calls as models write them that have other dialects than demo-chat.

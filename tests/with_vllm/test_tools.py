@@ -1,6 +1,5 @@
 """Tools with vLLM: its parsers behind our deltas, whatever a model's dialect and however its text is cut."""
 
-import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,62 +8,25 @@ from transformers import AutoTokenizer
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.parser.parser_manager import ParserManager
 
-from gpt_server.services.llm.engine import Delta, Finished, Output, Reasoning, Timings, Tool, ToolChoice, Usage
+from gpt_server.services.llm.engine import Delta, Finished, Output, Timings, Usage
 from gpt_server.services.llm.engines.vllm import conversation
 from gpt_server.services.llm.engines.vllm.choice import Choice
 from gpt_server.services.llm.engines.vllm.prompts import Plan
 from gpt_server.services.llm.vocabulary import Vocabulary
-from tests.engines.asking import Answer, Subject, ask, greedy, request
-from tests.engines.llm_suite import WEATHER as OF_TWO_CITIES
+from tests.engines.asking import Answer, Subject, request
+from tests.engines.tools_suite import CITIES, WEATHER, ToolsSuite, called
 from tests.with_vllm.llm import CHAT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-WEATHER = Tool(
-    "get_weather",
-    "Get the current weather of a city",
-    json.dumps({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
-)
-CITIES = [("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Rome"})]
+
+@pytest.fixture
+def subject(vllm: Subject) -> Subject:
+    return vllm
 
 
-def called(answer: Answer) -> list[tuple[str, Any]]:
-    """Returns the calls, their arguments read."""
-    return [(name, json.loads(arguments)) for name, arguments in answer.calls()]
-
-
-async def test_two_calls_at_once_or_one_alone(vllm: Subject) -> None:
-    for parallel in (True, False):
-        says = "What is the weather in Paris and in Rome?"
-        wanted = request(says, tools=(WEATHER,), parallel_tool_calls=parallel, sampling=greedy(120))
-        answer = await ask(vllm.engine, wanted)
-        assert called(answer) == CITIES[: 2 if parallel else 1]
-        assert answer.finished.choices[0].finish_reason == "tool_calls"
-        assert "tool_call" not in answer.text()
-
-
-async def test_thinking_comes_before_a_call_that_must_come(vllm: Subject) -> None:
-    wanted = request(
-        "What is 27 + 15?",
-        tools=(OF_TWO_CITIES,),
-        tool_choice=ToolChoice("required"),
-        reasoning=Reasoning(enabled=True, max_tokens=40),
-        sampling=greedy(200),
-    )
-    answer = await ask(vllm.engine, wanted)
-    ((name, arguments),) = called(answer)[:1]
-    assert name == "get_weather"
-    assert arguments["city"] in ("Paris", "Rome")
-    assert answer.reasoning()
-    assert "tool_call" not in answer.reasoning() + answer.text()
-
-
-async def test_without_tools_to_choose_there_are_no_calls(vllm: Subject) -> None:
-    tools = request("What is the weather in Paris?", tools=(WEATHER,), tool_choice=ToolChoice("none"))
-    plain = request("What is the weather in Paris?")
-    answers = [await ask(vllm.engine, wanted) for wanted in (tools, plain)]
-    assert answers[0].calls() == []
-    assert answers[0].prompt_token_ids == answers[1].prompt_token_ids
+class TestVLLM(ToolsSuite):
+    pass
 
 
 #: Two calls as models write them that have other dialects than demo-chat.
